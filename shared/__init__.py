@@ -1,0 +1,1 @@
+"""What the functions share: the rules of tasks and money, and the ports they stand on."""
