@@ -1,0 +1,91 @@
+"""Dead letters: messages that did not come through; kept for the operator, and revived."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared import endings, errors, hops, log, models, push, schemas, strictjson, tasks, transitions
+from shared.messages import Outcome
+from shared.models import Task
+from shared.services import Services
+
+MOST_REVIVALS = 10  # of one message
+
+
+def revive(services: Services, pushed: push.Pushed) -> None:
+    """Sends a dead message on while that can help; what is over is recorded alone.
+
+    A task is published anew from the store, or failed where it may not run again, which frees its
+    money. A result or a callback is published as it was, a limited number of times.
+    """
+    push.record(pushed.id, "dead_letter", f"from {_source(pushed)}", _kept(pushed))
+    task = _task(services, pushed)
+    if task is not None and task.terminal and not task.owes_callback:
+        log.event("dead letter of an ended task", **hops.about(task))
+    elif task is not None and _hop(pushed) == "tasks":
+        _again(services, task)
+    else:
+        _forward(services, pushed)
+
+
+def _again(services: Services, task: Task) -> None:
+    try:
+        if services.now() >= task.deadline:
+            late = transitions.fault("expired", "its message could not be delivered in time")
+            ended = tasks.finish(services, task, Outcome(status="expired", error=late))
+            endings.announce(services, ended)
+        elif task.status == "queued" and task.attempts >= task.max_attempts:
+            dead = task.error or transitions.fault(
+                "dead_letter", "its message could not be delivered"
+            )
+            ended = tasks.finish(services, task, Outcome(status="failed", error=dead))
+            endings.announce(services, ended)
+        elif task.status == "queued":
+            hops.publish_task(
+                services, tasks.move(services, task, transitions.woken(services, task))
+            )
+            log.event("published again", **hops.about(task))
+    except (tasks.Lost, errors.TaskEnded, errors.Fenced):
+        log.event("left alone", **hops.about(task))  # somebody else has moved it on
+
+
+def _forward(services: Services, pushed: push.Pushed) -> None:
+    hop = _hop(pushed)
+    counted = pushed.attributes.get("revivals", "0")
+    revivals = int(counted) + 1 if counted.isdecimal() else 1
+    if revivals > MOST_REVIVALS:
+        log.event("given up", "ERROR", revivals=revivals)
+        return
+    kept = {name: value for name, value in pushed.attributes.items() if not _added(name)}
+    data = strictjson.compact(pushed.data).encode()
+    services.bus.publish(services.config.topic(hop), data, {**kept, "revivals": str(revivals)})
+    log.event("published again", hop=hop, revivals=revivals)
+
+
+def _task(services: Services, pushed: push.Pushed) -> Task | None:
+    task_id = pushed.data.get("taskId") if isinstance(pushed.data, dict) else None
+    if not isinstance(task_id, str) or not schemas.TASK_ID.fullmatch(task_id):
+        return None
+    return models.from_document(services.store.get(models.path(task_id)))
+
+
+def _hop(pushed: push.Pushed) -> str:
+    """The hop it died on: as its sender says, or as it looks."""
+    named = pushed.attributes.get("hop")
+    if named in hops.HOPS:
+        return named
+    return "results" if isinstance(pushed.data, dict) and "status" in pushed.data else "tasks"
+
+
+def _added(name: str) -> bool:
+    return name.startswith("CloudPubSubDeadLetterSource")
+
+
+def _source(pushed: push.Pushed) -> str:
+    return pushed.attributes.get(
+        "CloudPubSubDeadLetterSourceSubscription", "an unknown subscription"
+    )
+
+
+def _kept(pushed: push.Pushed) -> dict[str, Any]:
+    return {"data": strictjson.compact(pushed.data), "attributes": dict(pushed.attributes)}
