@@ -1,0 +1,92 @@
+"""Admission: how a task becomes durable with its money held, and when it counts as admitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared import budgets, errors, log, models, tasks, transitions
+from shared.messages import Outcome
+from shared.models import Task
+from shared.services import Services
+
+
+def place(services: Services, task: Task) -> tuple[Task, bool]:
+    """Makes the task durable with its budget held; returns it and whether it is a replay.
+
+    Raises `errors.KeyReused`, `errors.UnknownAccount` or `errors.BudgetExceeded`, and then nothing
+    was written. A task that lost its place after all comes back failed.
+    """
+    try:
+        named = hold(services, task)
+    except errors.BudgetExceeded:
+        # A replay needs no money.
+        current = models.from_document(services.store.get(task.path))
+        if current is None:
+            raise
+        return tasks.replayed(current, task), True
+    try:
+        created, replayed = tasks.create(services, named)
+    except errors.KeyReused:
+        give_back(services, named)
+        raise
+    if replayed:
+        # Sent twice, the commit may have made it after all, and the sweep has moved it meanwhile.
+        if created.created_at != named.created_at:
+            give_back(services, named)
+        return created, True
+    return secured(services, created), False
+
+
+def secured(services: Services, task: Task) -> Task:
+    """As `admitted`, whoever else moves the task meanwhile: it has its money, or has ended."""
+    while True:
+        try:
+            return admitted(services, task)
+        except (tasks.Lost, errors.TaskEnded, errors.Fenced):  # the sweep, a cancellation
+            task = tasks.get(services, task.id)
+
+
+def admitted(services: Services, task: Task) -> Task:
+    """The queued task, once the commit that named its purse came before that purse's expiry.
+
+    A late one moves to a purse of its own, or fails with `budget_exceeded`; then it is terminal.
+    Raises `tasks.Lost` where somebody else moved it. A task that an attempt has claimed was
+    admitted before: only admitted tasks are published.
+    """
+    while task.account and not task.attempts and not task.terminal:
+        if (task.held_at or task.version) < (task.purse_expiry or 0):
+            break
+        log.event("lapsed purse", "WARNING", taskId=task.id, purse=task.purse)
+        try:
+            purse = budgets.open_purse(services, task.account, task.budget, task.budget, task.owner)
+        except (errors.BudgetExceeded, errors.UnknownAccount, errors.Forbidden) as error:
+            refusal = transitions.fault("budget_exceeded", error.detail)
+            return tasks.finish(services, task, Outcome(status="failed", error=refusal))
+        task = tasks.move(services, task, _naming(task, purse))
+    return task
+
+
+def hold(services: Services, task: Task) -> Task:
+    """The task with its budget held on its account, not durable yet.
+
+    Raises `errors.UnknownAccount`, `errors.BudgetExceeded`, `errors.Forbidden` where the account is
+    not for the task's owner, or `errors.Invalid` without an account where one is required.
+    """
+    if task.account is None:
+        if services.config.require_account:
+            raise errors.Invalid("account: is required here (REQUIRE_ACCOUNT)")
+        return task
+    purses = budgets.purses(services)
+    return _naming(task, purses.hold(services, task.account, task.budget, task.owner))
+
+
+def _naming(task: Task, purse: budgets.Open) -> Task:
+    return replace(
+        task, ledger=purse.ledger, purse=purse.name, purse_expiry=purse.expiry, held_at=None
+    )
+
+
+def give_back(services: Services, task: Task) -> None:
+    """Undoes a hold that no task was made with."""
+    if task.account:
+        budgets.purses(services).give_back(task.account, task.purse, task.budget)
