@@ -1,0 +1,287 @@
+"""The `@agent` decorator: a plain function becomes an agent that is claimed, charged, fenced."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import flask
+
+from shared import (
+    admission,
+    callers,
+    children,
+    endings,
+    endpoint,
+    errors,
+    hops,
+    log,
+    models,
+    money,
+    orders,
+    push,
+    schemas,
+    services,
+    strictjson,
+    tasks,
+    transitions,
+)
+from shared.children import Suspension
+from shared.context import Context, Continuation
+from shared.messages import Outcome
+from shared.models import Task
+from shared.services import Services
+
+LEASE = 60.0  # seconds an attempt owns its task; keep it above the function's timeout
+LARGEST_RESULT = 256 * 1024  # bytes of JSON
+RUN = schemas.Run()
+
+Work = Callable[[Any, Context], Any]
+
+
+class Failure(Exception):
+    """Raised by an agent: this task cannot succeed, another attempt would not help."""
+
+    def __init__(self, detail: str, code: str = "agent_failed") -> None:
+        """`code` is for programs; raises ValueError where it does not match `schemas.CODE`."""
+        if not re.fullmatch(schemas.CODE, code):
+            raise ValueError(f"code: must match {schemas.CODE}, not {code!r}")
+        super().__init__(detail)
+        self.code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """An agent: its code, and the terms on which it runs."""
+
+    name: str
+    work: Work
+    cost: int  # micros, charged as an attempt begins
+    lease: float  # seconds
+    max_attempts: int | None  # None: as the environment says
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt(Outcome):
+    """How an attempt ended, and whether another one may end better."""
+
+    retryable: bool = False
+
+
+def agent(
+    *, cost_cents: float = 0, lease_seconds: float = LEASE, max_attempts: int | None = None
+) -> Callable[[Work], Callable[[flask.Request], flask.Response]]:
+    """Makes a function `agent_NAME(payload, context)` the entrypoint of the agent NAME.
+
+    Each attempt costs `cost_cents` (AGENT_COST_PER_RUN_CENTS overrides it), charged before the
+    function runs. What it returns is the task's result, any JSON value. `agent.Failure` ends the
+    task as failed; any other exception lets it be tried again.
+    """
+
+    def decorate(work: Work) -> Callable[[flask.Request], flask.Response]:
+        this = Agent(
+            name=work.__name__.removeprefix("agent_").replace("_", "-"),
+            work=work,
+            cost=money.from_cents(cost_cents),
+            lease=lease_seconds,
+            max_attempts=max_attempts,
+        )
+        api = endpoint.Endpoint(work.__name__)
+        push.route(api, "/pubsub/push", "/")(lambda pushed: _pushed(_terms(this), pushed))
+        api.route("POST", "/run")(lambda request: _run(_terms(this), request))
+        return functools.wraps(work)(api.target())
+
+    return decorate
+
+
+def _terms(this: Agent) -> Agent:
+    """The agent with what the environment overrides."""
+    settings = services.current().config
+    cost = settings.agent_cost_per_run_cents
+    return replace(
+        this,
+        cost=this.cost if cost is None else cost,
+        lease=settings.lease_seconds or this.lease,
+        max_attempts=this.max_attempts or settings.max_attempts,
+    )
+
+
+def _pushed(this: Agent, pushed: push.Pushed) -> None:
+    """One delivery. Whoever finds the task taken or ended leaves it alone: the sweep looks on."""
+    current = services.current()
+    try:
+        task = _begin(current, this, _order(pushed), delivery=f"{pushed.subscription}/{pushed.id}")
+    except transitions.Refused as refused:
+        hops.publish_result(current, refused.task, refused.outcome)
+        log.event("refused", **hops.about(refused.task), **(refused.outcome.error or {}))
+        return
+    except (errors.TaskEnded, errors.InProgress) as taken:
+        log.event("left alone", code=taken.code, detail=taken.detail)
+        return
+    if task.terminal:
+        endings.announce(current, task)
+        return
+    log.event("running", **hops.about(task))
+    context = Context(current, task, this.lease)
+    attempt = _attempt(current, this, context)
+    if attempt is None:
+        return
+    if attempt.retryable and context.attempt < context.task.max_attempts:
+        try:
+            tasks.release(current, context.task, attempt.error or {})
+        except (errors.Fenced, errors.TaskEnded) as fenced:
+            log.event("fenced", **hops.about(context.task), detail=fenced.detail)
+            return
+        raise errors.AttemptFailed(f"attempt {context.attempt} failed: another one follows")
+    _deliver(current, context.task, attempt)
+
+
+def _deliver(current: Services, task: Task, outcome: Outcome) -> None:
+    """Publishes the result; where Pub/Sub is away, settles the task here: the work is paid for."""
+    try:
+        hops.publish_result(current, task, outcome)
+    except errors.Unavailable as error:
+        log.event("not published", "WARNING", **hops.about(task), detail=error.detail)
+        with contextlib.suppress(errors.Fenced):
+            _settle(current, task, outcome)
+
+
+def _run(this: Agent, request: flask.Request) -> flask.Response:
+    """`POST /run`: one attempt while the caller waits; its failure is the task's."""
+    current = services.current()
+    caller = callers.identify(request)
+    order = orders.asked(request, RUN)
+    if "taskId" in order and not caller.orchestrator:
+        raise errors.Forbidden("taskId: only the orchestrator may name one: see ORCHESTRATORS")
+    _check_agent(this, order)
+    replayed = {"Idempotent-Replayed": "true"}
+    try:
+        task = _begin(current, this, order, owner=caller.id)
+    except transitions.Refused as refused:
+        task = _settle(current, refused.task, refused.outcome)
+    except errors.TaskEnded as ended:
+        return endpoint.answer(ended.task.view(), headers=replayed)
+    except errors.InProgress as taken:
+        task = _awaited(current, taken.task)
+        return endpoint.answer(task.view(), headers=replayed)
+    else:
+        if not task.terminal:
+            task = _performed(current, this, task)
+    return endpoint.answer(task.view(), 200 if task.terminal else 202)
+
+
+def _order(pushed: push.Pushed) -> dict[str, Any]:
+    """The run object of a push; what has no `payload` is the payload itself."""
+    if isinstance(pushed.data, Mapping) and "payload" in pushed.data:
+        return schemas.load(RUN, pushed.data)
+    return {"payload": pushed.data}
+
+
+def _check_agent(this: Agent, order: Mapping[str, Any]) -> None:
+    if order.get("agent", this.name) != this.name:
+        schemas.refuse([("agent", f"this is {this.name}, not {order['agent']}")])
+
+
+def _begin(
+    current: Services, this: Agent, order: dict[str, Any], *, owner: str = "", delivery: str = ""
+) -> Task:
+    """The task with an attempt begun, or ended at once; raises as `tasks.claim` does.
+
+    An order that names no task makes one; `delivery` identifies the message it came in.
+    """
+    _check_agent(this, order)
+    if "taskId" in order:
+        return tasks.claim(current, orders.known(order, this.name), this.cost, this.lease)
+    task = orders.task(current, order, agent=this.name, owner=owner)
+    if delivery and not task.idempotency_key:
+        task = replace(task, id=models.keyed_id("delivery", delivery))
+    task = replace(task, max_attempts=this.max_attempts or task.max_attempts)
+    if task.account or current.config.require_account:
+        # Money first: only an admitted task may run, also one that an earlier delivery has made.
+        task = admission.secured(current, admission.place(current, task)[0])
+        return task if task.terminal else tasks.claim(current, task, this.cost, this.lease)
+    task, replayed = tasks.create_running(current, task, this.cost, this.lease)
+    return tasks.claim(current, task, this.cost, this.lease) if replayed else task
+
+
+def _performed(current: Services, this: Agent, task: Task) -> Task:
+    context = Context(current, task, this.lease)
+    attempt = _attempt(current, this, context)
+    if attempt is not None:
+        with contextlib.suppress(errors.Fenced):
+            return _settle(current, context.task, attempt)
+    return tasks.get(current, task.id)  # it goes on by itself, or was taken from this attempt
+
+
+def _attempt(current: Services, this: Agent, context: Context) -> Attempt | None:
+    """How the attempt ended; None where it has not: it waits, goes on later, or is fenced off."""
+    try:
+        try:
+            return _outcome(this, context)
+        except Suspension as waiting:
+            children.suspend(current, context.task, waiting.children)
+        except Continuation as later:
+            _go_on(current, context.task, later.state)
+    except (errors.Fenced, errors.TaskEnded, tasks.Lost) as fenced:
+        log.event("fenced", **hops.about(context.task), detail=fenced.detail)
+    except errors.Error as error:  # had it been written after all, the attempt is fenced off
+        return replace(_failed(error.code, error.detail), retryable=error.retryable)
+    return None
+
+
+def _go_on(current: Services, task: Task, state: str) -> None:
+    """Leaves the task to a fresh delivery."""
+    paused = transitions.paused(current, task, "continued")
+    hops.publish_soon(current, tasks.move(current, task, replace(paused, state=state)))
+
+
+def _outcome(this: Agent, context: Context) -> Attempt:
+    """Runs the agent's own code, whatever that does."""
+    try:
+        result = this.work(json.loads(context.task.payload), context)
+    except (errors.Fenced, errors.TaskEnded):
+        raise
+    except Failure as failure:
+        return _failed(failure.code, str(failure))
+    except errors.Expired as error:
+        return Attempt(status="expired", error=transitions.fault(error.code, error.detail))
+    except errors.Error as error:
+        return replace(_failed(error.code, error.detail), retryable=error.retryable)
+    except Exception as error:
+        log.event("attempt failed", "WARNING", **hops.about(context.task), exception=repr(error))
+        detail = f"{type(error).__name__}: {error}"
+        return replace(_failed("agent_error", detail), retryable=True)
+    try:
+        text = strictjson.dumps(result)
+    except ValueError as error:
+        return _failed("result_invalid", str(error))
+    if len(text.encode()) > LARGEST_RESULT:
+        return _failed("result_too_large", f"the result has more than {LARGEST_RESULT} bytes")
+    return Attempt(status="succeeded", result=text)
+
+
+def _failed(code: str, detail: str) -> Attempt:
+    return Attempt(status="failed", error=transitions.fault(code, detail))
+
+
+def _settle(current: Services, task: Task, outcome: Outcome) -> Task:
+    try:
+        task = tasks.finish(current, task, outcome)
+    except errors.TaskEnded as ended:
+        taken: Task = ended.task
+        return taken
+    endings.announce(current, task)
+    return task
+
+
+def _awaited(current: Services, task: Task) -> Task:
+    """The task once another attempt has ended it; `errors.InProgress` if that takes long."""
+    found = tasks.awaited(current, task, current.config.agent_timeout_seconds)
+    if not found.terminal:
+        raise errors.InProgress("another attempt is running: ask again", retryAfter=1)
+    return found

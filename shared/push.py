@@ -1,0 +1,114 @@
+"""Pushes from Pub/Sub: who sent them, what they carry, and when they are acknowledged."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import flask
+
+from shared import endpoint, errors, log, oidc, schemas, services, strictjson
+from shared.store import Put
+
+ENVELOPE = schemas.Push()
+DEAD = "dead_letters"  # the collection of what could not be processed
+
+MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+ACKNOWLEDGED = 204
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """A message as it was pushed."""
+
+    data: Any  # the JSON that it carries
+    attributes: Mapping[str, str]
+    id: str
+    published_at: int | None  # microseconds since the epoch
+    attempt: int | None  # deliveries so far, where the subscription has a dead-letter policy
+    subscription: str
+
+
+Handler = Callable[[Pushed], None]
+
+
+def route(api: endpoint.Endpoint, *paths: str) -> Callable[[Handler], Handler]:
+    """Routes pushes to the handler below.
+
+    It returns once all is safe, and the message is acknowledged. What it raises decides: an error
+    that a retry can help lets Pub/Sub deliver again; any other is recorded, and acknowledged.
+    """
+
+    def register(handler: Handler) -> Handler:
+        def receive(request: flask.Request) -> flask.Response:
+            _authenticate(request, api.name)
+            return _handled(handler, endpoint.raw(request, endpoint.PUSHED))
+
+        api.route("POST", *paths)(receive)
+        return handler
+
+    return register
+
+
+def _authenticate(request: flask.Request, function: str) -> None:
+    settings = services.current().config
+    audience = settings.push_audience(function)
+    if audience:
+        oidc.verify_push(request.headers, audience, settings)
+
+
+def _handled(handler: Handler, body: bytes) -> flask.Response:
+    pushed = None
+    try:
+        pushed = parse(body)
+        with log.bound(messageId=pushed.id, **_traced(pushed)):
+            handler(pushed)
+    except errors.Error as error:
+        if error.retryable or error.status >= 500:
+            raise
+        kept = {"body": body.decode("utf-8", "replace")}
+        record(pushed.id if pushed else "", error.code, error.detail, kept)
+    return flask.Response(status=ACKNOWLEDGED)
+
+
+def parse(body: bytes) -> Pushed:
+    """The message of a push; raises `errors.Malformed` or `errors.Invalid`."""
+    envelope = schemas.load(ENVELOPE, strictjson.loads(body))
+    message = envelope["message"]
+    try:
+        data = base64.b64decode(message["data"], validate=True)
+    except (binascii.Error, ValueError):
+        raise errors.Malformed("message.data: must be base64") from None
+    published = message["publishTime"]
+    return Pushed(
+        data=strictjson.loads(data),
+        attributes=message["attributes"],
+        id=message["messageId"],
+        published_at=int(published.timestamp() * 1_000_000) if published else None,
+        attempt=envelope["deliveryAttempt"],
+        subscription=envelope["subscription"],
+    )
+
+
+def _traced(pushed: Pushed) -> dict[str, str]:
+    known = {name: pushed.attributes.get(name) for name in ("taskId", "traceId")}
+    return {name: value for name, value in known.items() if value}
+
+
+def record(message_id: str, code: str, detail: str, kept: Mapping[str, Any]) -> None:
+    """Keeps a message that cannot be processed for the operator; once, if it has an id."""
+    current = services.current()
+    log.event("dead letter", "WARNING", code=code, detail=detail)
+    name = message_id if MESSAGE_ID.fullmatch(message_id) else current.new_id()
+    expire_at = datetime.now(UTC) + timedelta(days=current.config.retention_days)
+    document = {"recordedAt": current.now(), "code": code, "detail": detail, **kept}
+    document["expireAt"] = expire_at
+    with contextlib.suppress(errors.Conflict):
+        current.store.commit([Put(f"{DEAD}/{name}", document)])
