@@ -1,0 +1,27 @@
+"""`cancel_task`: ends a task at once; an attempt that is running is fenced off."""
+
+from __future__ import annotations
+
+import flask
+
+from shared import callers, endings, endpoint, errors, schemas, services, tasks
+
+api = endpoint.Endpoint("cancel_task")
+
+
+@api.route("POST", "/task/<task_id>/cancel")
+def cancel(request: flask.Request, task_id: str) -> flask.Response:
+    """The cancelled task; asked again, the same; 409 where it has ended otherwise."""
+    current = services.current()
+    theirs = callers.identify(request).task(current, schemas.task_id(task_id))
+    try:
+        task = tasks.cancel(current, theirs.id)
+    except errors.TaskEnded as ended:
+        if ended.task.status != "cancelled":
+            raise
+        return endpoint.answer(ended.task.view())
+    endings.announce(current, task)
+    return endpoint.answer(task.view())
+
+
+cancel_task = api.target()

@@ -1,0 +1,83 @@
+"""What the console does, by the rules and on the paths of the functions of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import flask
+
+import spending
+from shared import (
+    admission,
+    budgets,
+    callers,
+    endings,
+    endpoint,
+    errors,
+    hops,
+    ledgers,
+    log,
+    orders,
+    redrives,
+    schemas,
+    services,
+    tasks,
+)
+from shared.models import Task
+
+ORDER, REDRIVE, ACCOUNT = schemas.Dispatch(), schemas.Redrive(), schemas.Account()
+
+
+def show(request: flask.Request, task_id: str) -> flask.Response:
+    """The task as it stands."""
+    return endpoint.answer(tasks.get(services.current(), schemas.task_id(task_id)).view())
+
+
+def order(request: flask.Request) -> flask.Response:
+    """202 with the task under way."""
+    current = services.current()
+    asked = orders.asked(request, ORDER)
+    if asked["agent"] not in current.config.agents:
+        raise errors.UnknownAgent(f"agent: there is no {asked['agent']!r}; see AGENTS")
+    if asked["mode"] != "pubsub":
+        schemas.refuse([("mode", "is pubsub here; dispatch itself takes http too")])
+    orders.require_deadline(asked, current.now())
+    owner = callers.identify(request).id
+    task = orders.task(current, asked, agent=asked["agent"], owner=owner)
+    return _sent(current, *admission.place(current, task))
+
+
+def redrive(request: flask.Request, task_id: str) -> flask.Response:
+    """202 with a new task that does what a failed or expired one did not."""
+    current = services.current()
+    asked = schemas.load(REDRIVE, endpoint.body(request, optional=True))
+    return _sent(current, *redrives.redrive(current, schemas.task_id(task_id), asked))
+
+
+def cancel(request: flask.Request, task_id: str) -> flask.Response:
+    """The cancelled task."""
+    current = services.current()
+    task = tasks.cancel(current, schemas.task_id(task_id))
+    endings.announce(current, task)
+    return endpoint.answer(task.view())
+
+
+def put_account(request: flask.Request, account_id: str) -> flask.Response:
+    """Makes an account, or changes its limit."""
+    asked = schemas.load(ACCOUNT, endpoint.body(request))
+    account = ledgers.Account(
+        id=schemas.account_id(account_id),
+        limit=asked["limitCents"],
+        window=asked["window"],
+        owners=tuple(asked["owners"]),
+    )
+    account, ledger = budgets.put_account(services.current(), account)
+    return endpoint.answer(spending.view(account, ledger))
+
+
+def _sent(current: services.Services, task: Task, replayed: bool) -> flask.Response:
+    headers: Mapping[str, str] = {"Idempotent-Replayed": "true"} if replayed else {}
+    if not replayed and task.status == "queued":
+        log.event("queued", **hops.about(task))
+        hops.publish_soon(current, task)
+    return endpoint.answer(task.view(), 202, {"Location": f"/task/{task.id}", **headers})

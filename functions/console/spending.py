@@ -1,0 +1,107 @@
+"""The accounts as the console shows them: where their money is, and how fast it goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import flask
+
+import screens
+from shared import budgets, ledgers, models, money, schemas, services
+from shared.ledgers import Account, Ledger
+from shared.models import SECOND, Task
+from shared.services import Services
+from shared.store import Query
+
+SHOWN = 100  # accounts at most
+SAMPLE = 100  # tasks that the burn rate is taken from
+PERIODS = {"day": 7, "month": 6, "total": 7}  # of the history, in days or months
+MINUTE = 60 * SECOND
+
+
+def index(request: flask.Request) -> flask.Response:
+    """`{accounts}`, by name, each with its window at hand."""
+    current = services.current()
+    found = current.store.query(Query(collection=ledgers.ACCOUNTS, limit=SHOWN))
+    accounts = [view(*_window(current, ledgers.account(document))) for document in found]
+    return screens.data({"accounts": accounts})
+
+
+def show(request: flask.Request, account_id: str) -> flask.Response:
+    """One account, with its `history` (periods, the oldest first) and its `burn`."""
+    current = services.current()
+    account, ledger = budgets.get_account(current, schemas.account_id(account_id))
+    sample = _sample(current, account)
+    burn = _burn(sample, current.now())
+    if burn["centsPerHour"] and ledger.free:
+        hours = money.to_cents(ledger.free) / burn["centsPerHour"]
+        burn["runsOutAt"] = models.timestamp(int(current.now() + hours * 60 * MINUTE))
+    history = _history(current, account, sample)
+    return screens.data({**view(account, ledger), "burn": burn, "history": history})
+
+
+def _window(services: Services, account: Account) -> tuple[Account, Ledger]:
+    ledger = ledgers.ledger(services.store.get(account.ledger_path(services.now())), account)
+    assert ledger is not None  # noqa: S101 - an account makes one
+    return account, ledger
+
+
+def view(account: Account, ledger: Ledger) -> dict[str, Any]:
+    """An account as the function `accounts` shows it."""
+    named = {"account": account.id, "window": account.window, "owners": list(account.owners)}
+    return {**named, **ledger.view(), "limitCents": money.to_cents(account.limit)}
+
+
+def _sample(services: Services, account: Account) -> list[Task]:
+    query = Query(
+        collection=models.COLLECTION,
+        where=[("account", "==", account.id)],
+        order="-createdAt",
+        limit=SAMPLE,
+    )
+    found = map(models.from_document, services.store.query(query))
+    return [task for task in found if task]
+
+
+def _burn(sample: Sequence[Task], now: int) -> dict[str, Any]:
+    """What the newest tasks cost or hold, over the time they took to come."""
+    if not sample:
+        return {"centsPerHour": 0, "tasks": 0}
+    span = max(now - sample[-1].created_at, MINUTE)
+    rate = sum(task.held for task in sample) * 60 * MINUTE // span
+    return {
+        "centsPerHour": round(rate / money.CENT, 2),
+        "tasks": len(sample),
+        "since": models.timestamp(now - span),
+    }
+
+
+def _history(services: Services, account: Account, sample: Sequence[Task]) -> list[dict[str, Any]]:
+    """What was spent in each of the last windows; where there is only one, by the sample's days."""
+    now = services.now()
+    if account.window == "total":
+        spent: Counter[str] = Counter()
+        for task in sample:
+            spent[_day(task.created_at)] += task.held
+        days = [_day(now - back * 24 * 60 * MINUTE) for back in reversed(range(PERIODS["total"]))]
+        return [{"period": day, "spentCents": money.to_cents(spent[day])} for day in days]
+    moments = list(_moments(account, now))[::-1]
+    windows = [
+        ledgers.ledger(services.store.get(account.ledger_path(at)), account) for at in moments
+    ]
+    return [window.view() for window in windows if window]
+
+
+def _moments(account: Account, now: int) -> Iterator[int]:
+    """A point in time within each of the last windows, the newest first."""
+    at = datetime.fromtimestamp(now / SECOND, UTC)
+    for _ in range(PERIODS[account.window]):
+        yield int(at.timestamp()) * SECOND
+        at = at - timedelta(days=1) if account.window == "day" else at.replace(day=1) - timedelta(1)
+
+
+def _day(micros: int) -> str:
+    return datetime.fromtimestamp(micros / SECOND, UTC).strftime("%Y-%m-%d")

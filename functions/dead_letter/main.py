@@ -1,0 +1,16 @@
+"""`dead_letter`: a dead message is not a dead task. It is recorded, and sent on its way again."""
+
+from __future__ import annotations
+
+from shared import dead_letters, endpoint, push, services
+
+api = endpoint.Endpoint("dead_letter")
+
+
+@push.route(api, "/")
+def revive(pushed: push.Pushed) -> None:
+    """A message that five deliveries did not bring through."""
+    dead_letters.revive(services.current(), pushed)
+
+
+dead_letter = api.target()

@@ -1,0 +1,32 @@
+"""`results`: settles a task's state and money in one commit, then hands on to its callback."""
+
+from __future__ import annotations
+
+from shared import endings, endpoint, errors, log, push, schemas, services, strictjson, tasks
+from shared.messages import Outcome
+
+api = endpoint.Endpoint("results")
+RESULT = schemas.Result()
+
+
+@push.route(api, "/pubsub/results", "/")
+def settle(pushed: push.Pushed) -> None:
+    """A result that comes late, twice, or from a fenced attempt changes nothing."""
+    current = services.current()
+    result = schemas.load(RESULT, pushed.data)
+    text = strictjson.dumps(result["result"]) if "result" in result else None
+    outcome = Outcome(
+        status=result["status"],
+        result=text,
+        error=result.get("error"),
+        published_at=pushed.published_at,
+    )
+    try:
+        task = tasks.settle(current, result, outcome)
+    except (errors.TaskEnded, errors.Fenced) as late:
+        log.event("late result", taskId=result["taskId"], code=late.code, detail=late.detail)
+        return
+    endings.announce(current, task)
+
+
+results = api.target()

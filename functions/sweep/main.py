@@ -1,0 +1,16 @@
+"""`sweep`: looks after whatever is due; many at once do no harm."""
+
+from __future__ import annotations
+
+from shared import endpoint, push, services, sweeper
+
+api = endpoint.Endpoint("sweep")
+
+
+@push.route(api, "/")
+def tick(pushed: push.Pushed) -> None:
+    """Any message on `ticks`."""
+    sweeper.sweep(services.current())
+
+
+sweep = api.target()
