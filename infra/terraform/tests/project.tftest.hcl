@@ -1,0 +1,90 @@
+# The database, the alerts and the optional public URL.
+mock_provider "google" {}
+
+variables {
+  project_id     = "zantara-test"
+  project_number = "123456789012"
+}
+
+run "database" {
+  assert {
+    condition = (
+      google_firestore_database.this.delete_protection_state == "DELETE_PROTECTION_ENABLED"
+      && google_firestore_database.this.deletion_policy == "ABANDON" && google_firestore_database.this.type == "FIRESTORE_NATIVE"
+    )
+    error_message = "The database can be deleted, or is not a native one."
+  }
+  assert {
+    condition     = alltrue([for each in google_firestore_field.expire : each.field == "expireAt" && length(each.ttl_config) == 1])
+    error_message = "Ended tasks and dead letters do not expire."
+  }
+  assert {
+    condition     = alltrue([for each in google_firestore_field.exempt : each.field == "*" && length(try(each.index_config[0].indexes, [])) == 0])
+    error_message = "A collection indexes fields that no query names."
+  }
+  assert {
+    condition     = alltrue([for each in google_firestore_index.indexes : length(each.fields) > 1])
+    error_message = "A composite index has one field."
+  }
+}
+
+run "callbacks_are_signed" {
+  assert {
+    condition     = local.functions["callback"].secrets == { CALLBACK_SECRETS = google_secret_manager_secret.callbacks.secret_id }
+    error_message = "The function callback has no secret to sign with."
+  }
+  assert {
+    condition     = google_secret_manager_secret_iam_member.readers["callback:CALLBACK_SECRETS"].role == "roles/secretmanager.secretAccessor"
+    error_message = "The function callback may not read its secret."
+  }
+}
+
+run "alerts" {
+  variables {
+    alert_emails = ["oncall@example.com"]
+  }
+  assert {
+    condition     = toset(keys(google_monitoring_alert_policy.alerts)) == toset(["dead-letters", "stale-messages", "server-errors", "exhausted-accounts"])
+    error_message = "An alert is missing."
+  }
+  assert {
+    condition     = alltrue([for each in google_monitoring_alert_policy.alerts : length(each.notification_channels) == 1])
+    error_message = "An alert tells nobody."
+  }
+}
+
+run "no_public_url_unless_asked" {
+  command = plan
+  assert {
+    condition     = length(google_compute_global_forwarding_rule.public) == 0 && length(google_compute_backend_service.public) == 0
+    error_message = "A load balancer costs money even at rest, and nobody asked for one."
+  }
+}
+
+run "public_url" {
+  variables {
+    domain = "zantara.example.com"
+  }
+  assert {
+    condition     = google_compute_global_forwarding_rule.public["public"].port_range == "443" && google_compute_managed_ssl_certificate.public["public"].managed[0].domains == tolist(["zantara.example.com"])
+    error_message = "The public URL is not https on the domain."
+  }
+  assert {
+    condition     = toset(keys(google_compute_backend_service.public)) == toset([for target, kind in local.kind : target if kind.clients != null])
+    error_message = "The public URL leads to more, or less, than the clients' endpoints."
+  }
+  assert {
+    condition = [for route in local.routes : coalesce(route.template, route.prefix)] == [
+      "/task/{id}/redrive", "/task/{id}/callback", "/task/{id}/cancel", "/task", "/account/", "/dispatch"
+    ]
+    error_message = "get_task would swallow the cancellations, or a path leads nowhere."
+  }
+}
+
+run "an_id_is_not_a_name" {
+  command = plan
+  variables {
+    project_id = "My Project"
+  }
+  expect_failures = [var.project_id]
+}
