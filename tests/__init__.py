@@ -1,0 +1,1 @@
+"""The proof: what the design promises, shown against the real thing."""

@@ -1,0 +1,84 @@
+"""What every suite shares: Google's emulators, and a loud word where they are missing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from emulators import Refused, cloudsdk, reaper, runner, topology
+from emulators.layout import Layout, Ports
+
+# A busy machine is no failure: the examples are small, and the run has its own patience.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
+
+BOOT = 120.0  # seconds that the emulators may take on a busy machine
+MISSING = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def emulators(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Layout]:
+    """Google's Firestore and Pub/Sub emulators; without them the test is skipped, or fails."""
+    layout = Layout(
+        data=tmp_path_factory.mktemp("emulators"),
+        functions=topology.FUNCTIONS,
+        ports=Ports.free(),
+        internal={},
+        google=True,
+    )
+    try:
+        programs = cloudsdk.programs(layout)
+    except Refused as missing:
+        reason = str(missing).splitlines()[0]
+        request.config.stash[MISSING] = reason
+        if os.environ.get("REQUIRE_GOOGLE_EMULATORS") == "1":
+            pytest.fail(f"REQUIRE_GOOGLE_EMULATORS=1, but: {missing}")
+        pytest.skip(f"NOT CHECKED on Google's emulators: {reason}")
+    with reaper.Reaper() as undertaker:
+        processes = [runner.Process(program, undertaker, print) for program in programs]
+        for process in processes:
+            process.start()
+        _await(processes)
+        yield layout
+        for process in processes:
+            process.stop()
+        for process in processes:
+            process.join()
+
+
+def _await(processes: list[runner.Process]) -> None:
+    until = time.monotonic() + BOOT
+    while not all(process.ready() for process in processes):
+        assert time.monotonic() < until, "the emulators did not start"
+        time.sleep(0.02)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Nobody shall mistake a skipped half for a passed one."""
+    missing = config.stash.get(MISSING, None)
+    if missing:
+        loud = f"NOT CHECKED on Google's emulators: {missing}"
+        terminalreporter.write_line(loud, red=True, bold=True)
+
+
+# What needs a browser, Terraform, or many starts of the whole cloud: `tests/run --all`, and CI.
+LONG = ("infra/", "console/", "emulators/", "agents/test_processes.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the long suites as slow."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(LONG):
+            item.add_marker(pytest.mark.slow)

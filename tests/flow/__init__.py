@@ -1,0 +1,1 @@
+"""The whole pipeline, with every process for real, on both backends."""
