@@ -1,0 +1,1 @@
+"""The battery: what breaks on purpose, and what must hold all the same."""

@@ -1,0 +1,54 @@
+"""The battery in its short form: real processes, on the embedded backend and on Google's emulators.
+
+`tests/chaos/run --full --google` is the long one.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from emulators.layout import Layout
+from tests.chaos import ambiguous, contention, frozen, report, soak
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+
+
+def check(part: report.Part) -> None:
+    """Fails where an invariant broke, with the command that replays the run."""
+    print(report.line(part))
+    print(dict(part.figures))
+    assert not part.violations, report.complaints(part)
+
+
+def on_google(emulators: Layout, tasks: int | None = None) -> report.Options:
+    """The options of a run on the emulators at hand."""
+    return report.Options(seed=SEED, google=True, emulators=emulators.ports, tasks=tasks)
+
+
+def test_nothing_is_lost_or_overspent_while_processes_die() -> None:
+    check(soak.part(report.Options(seed=SEED, tasks=150)))
+
+
+@pytest.mark.google
+def test_nothing_is_lost_or_overspent_while_processes_die_on_google(emulators: Layout) -> None:
+    check(soak.part(on_google(emulators, tasks=80)))
+
+
+@pytest.mark.google
+def test_a_call_that_fails_in_whatever_way_doubles_nothing(emulators: Layout) -> None:
+    check(ambiguous.part(on_google(emulators)))
+
+
+def test_200_callers_get_just_the_37_places_there_are() -> None:
+    check(contention.part(report.Options(seed=SEED)))
+
+
+@pytest.mark.google
+def test_200_callers_get_just_the_37_places_there_are_on_google(emulators: Layout) -> None:
+    check(contention.part(on_google(emulators)))
+
+
+def test_an_agent_that_thaws_too_late_changes_nothing() -> None:
+    check(frozen.part(report.Options(seed=SEED)))
