@@ -1,0 +1,1 @@
+"""Agents: what they may do in a run, what they call, and what it costs."""

@@ -1,0 +1,1 @@
+"""What must stay shut: forged tokens, callbacks to where they must not go, nasty input."""

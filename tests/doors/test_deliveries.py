@@ -1,0 +1,257 @@
+"""A task's callback, from its end to a receiver: told once, retried with patience, given up."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standardwebhooks
+
+from shared import config, deliveries, hops, models, orders, services, tasks
+from shared.messages import Outcome
+from shared.models import SECOND, Task
+from tests.doors import receivers
+from tests.doors.conftest import serving
+
+SECRET = f"whsec_{base64.b64encode(bytes(32)).decode()}"
+
+Client = Any  # flask.testing.FlaskClient, whose JSON is any
+
+
+class Clock:
+    """A clock that stands until it is moved; microseconds since the epoch."""
+
+    def __init__(self) -> None:
+        self.now = time.time_ns() // 1000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += int(seconds * SECOND)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def receiver() -> Iterator[receivers.Receiver]:
+    """A receiver on this machine, over plain HTTP as it is allowed at home."""
+    with receivers.running() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Clock) -> Iterator[services.Services]:
+    """The services of every function of this test, on the embedded backend."""
+    settings = config.Config(
+        backend="embedded",
+        embedded_path=str(tmp_path / "zantara.db"),
+        callback_secrets=(SECRET,),
+        callback_timeout_seconds=5,
+        callback_attempts=4,
+    )
+    with services.using(services.Services(settings, now=clock)) as current:
+        yield current
+
+
+@pytest.fixture
+def client(world: services.Services) -> Client:
+    """The function `callback`, as functions-framework serves it."""
+    return serving("callback")
+
+
+Ended = Callable[[str], Task]
+
+
+@pytest.fixture
+def ended(world: services.Services, receiver: receivers.Receiver) -> Ended:
+    """Makes a task with a callback to a path of the receiver, and ends it."""
+
+    def make(path: str, status: models.Status = "succeeded") -> Task:
+        url = f"http://127.0.0.1:{receiver.port}{path}"
+        order = {"payload": {"n": 1}, "callbackUrl": url}
+        task, _ = tasks.create(world, orders.task(world, order, agent="light"))
+        task = tasks.claim(world, task, 50_000, 60)
+        task = tasks.finish(world, task, Outcome(status=status, result='{"echo":"é"}'))
+        hops.publish_callback(world, task)
+        return task
+
+    return make
+
+
+def push(client: Client, task: Task | str) -> Any:
+    """The answer to a push of the task's message on `callbacks`."""
+    task_id = task if isinstance(task, str) else task.id
+    data = base64.b64encode(json.dumps({"taskId": task_id}).encode()).decode()
+    message = {"data": data, "messageId": "1", "attributes": {"taskId": task_id}}
+    return client.post("/", json={"message": message, "subscription": "s"})
+
+
+def callback(task: Task) -> dict[str, Any]:
+    """The callback as a client sees it."""
+    seen: dict[str, Any] = tasks.get(services.current(), task.id).view()["callback"]
+    return seen
+
+
+def test_a_task_that_ended_is_told_to_its_receiver_who_can_verify_it(
+    client: Client, ended: Ended, receiver: receivers.Receiver
+) -> None:
+    task = ended("/200")
+    assert callback(task) == {"state": "pending", "attempts": 0}
+    assert push(client, task).status_code == 204
+    [request] = receiver.requests
+    told = standardwebhooks.Webhook(SECRET).verify(request.body, request.headers)
+    assert told["type"] == "task.succeeded"
+    assert told["data"]["taskId"] == task.id
+    assert told["data"]["result"] == {"echo": "é"}
+    assert told["data"]["costCents"] == 5
+    seen = callback(task)
+    assert (seen["state"], seen["attempts"]) == ("delivered", 1)
+    assert tasks.get(services.current(), task.id).wake_at is None
+
+
+def test_a_second_message_of_the_same_callback_sends_nothing(
+    client: Client, ended: Ended, receiver: receivers.Receiver
+) -> None:
+    task = ended("/200")
+    assert [push(client, task).status_code for _ in range(3)] == [204, 204, 204]
+    assert len(receiver.requests) == 1
+
+
+def test_a_failed_try_is_503_with_growing_pauses_and_the_same_id_until_given_up(
+    client: Client, ended: Ended, receiver: receivers.Receiver, clock: Clock
+) -> None:
+    task = ended("/500")
+    pauses = []
+    for _ in range(3):
+        answer = push(client, task)
+        assert (answer.status_code, answer.json["code"]) == (503, "callback_failed")
+        pauses.append(int(answer.headers["Retry-After"]))
+        assert callback(task)["state"] == "pending"
+        assert callback(task)["detail"] == "the receiver answered 500"
+        assert tasks.get(services.current(), task.id).wake_at == clock.now + (
+            pauses[-1] * SECOND + deliveries.GRACE
+        )
+        clock.wait(pauses[-1])
+    assert pauses == [10, 20, 40]
+    assert push(client, task).status_code == 204  # the fourth is the last
+    assert (callback(task)["state"], callback(task)["attempts"]) == ("failed", 4)
+    assert {each.headers["webhook-id"] for each in receiver.requests} == {f"msg_{task.id}"}
+    assert len({each.body for each in receiver.requests}) == 1
+    stamps = [int(each.headers["webhook-timestamp"]) for each in receiver.requests]
+    assert stamps == sorted(set(stamps))
+    kept = services.current().store.get(f"dead_letters/callback-{task.id}")
+    assert kept.data["code"] == "callback_failed"
+
+
+def test_a_push_before_the_pause_is_over_sends_nothing(
+    client: Client, ended: Ended, receiver: receivers.Receiver, clock: Clock
+) -> None:
+    task = ended("/429/100")
+    assert push(client, task).headers["Retry-After"] == "100"
+    clock.wait(40)
+    answer = push(client, task)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    assert callback(task)["attempts"] == 1
+    clock.wait(60)
+    push(client, task)
+    assert callback(task)["attempts"] == 2
+    assert len(receiver.requests) == 2
+
+
+def test_410_ends_it_and_a_redrive_sends_it_once_more(
+    client: Client, ended: Ended, receiver: receivers.Receiver
+) -> None:
+    task = ended("/410")
+    assert push(client, task).status_code == 204
+    assert push(client, task).status_code == 204
+    assert callback(task)["state"] == "gone"
+    assert len(receiver.requests) == 1
+    answer = serving("dispatch").post(f"/task/{task.id}/callback")
+    assert (answer.status_code, answer.json["callback"]["state"]) == (202, "pending")
+    assert push(client, task).status_code == 204
+    assert len(receiver.requests) == 2
+
+
+def test_a_task_without_a_callback_has_none_to_send(
+    client: Client, world: services.Services
+) -> None:
+    task, _ = tasks.create(world, orders.task(world, {"payload": 1}, agent="light"))
+    assert push(client, task).status_code == 204
+    dispatch = serving("dispatch")
+    answer = dispatch.post(f"/task/{task.id}/callback")
+    assert (answer.status_code, answer.json["code"]) == (409, "not_redrivable")
+    assert dispatch.post(f"/task/{'0' * 32}/callback").status_code == 404
+
+
+def test_a_message_of_no_task_is_recorded_and_acknowledged(
+    client: Client, world: services.Services
+) -> None:
+    assert push(client, "0" * 32).status_code == 204
+    assert world.store.get("dead_letters/1").data["code"] == "unknown_task"
+    assert push(client, "../../etc").status_code == 204
+
+
+def test_two_deliveries_at_once_count_both_and_a_success_stands(
+    client: Client, ended: Ended, world: services.Services, mocker: Any
+) -> None:
+    """While one waits for its answer, another one fails: what was delivered stays so."""
+    task = ended("/200")
+    real = deliveries._sent
+
+    def slow(current: services.Services, task: Task, url: str) -> Any:
+        mocker.stopall()
+        seen = tasks.get(current, task.id)
+        failed = {"state": "pending", "attempts": 1, "detail": "x", "nextAt": 0}
+        tasks.move(current, seen, dataclasses.replace(seen, callback=failed))
+        return real(current, task, url)
+
+    mocker.patch.object(deliveries, "_sent", slow)
+    assert push(client, task).status_code == 204
+    assert (callback(task)["state"], callback(task)["attempts"]) == ("delivered", 2)
+
+
+def test_a_failure_that_comes_late_does_not_undo_a_success(
+    client: Client, ended: Ended, mocker: Any
+) -> None:
+    task = ended("/500")
+    real = deliveries._sent
+
+    def overtaken(current: services.Services, task: Task, url: str) -> Any:
+        mocker.stopall()
+        delivered = {"state": "delivered", "attempts": 1, "detail": "x"}
+        tasks.move(current, task, dataclasses.replace(task, callback=delivered, wake_at=None))
+        return real(current, task, url)
+
+    mocker.patch.object(deliveries, "_sent", overtaken)
+    assert push(client, task).status_code == 204
+    assert callback(task) == {"state": "delivered", "attempts": 1, "detail": "x"}
+
+
+def test_without_secrets_nothing_goes_out_unsigned(
+    client: Client, ended: Ended, receiver: receivers.Receiver, world: services.Services
+) -> None:
+    task = ended("/200")
+    bare = dataclasses.replace(world.config, callback_secrets=())
+    with services.using(services.Services(bare, now=world.now)):
+        assert push(client, task).status_code == 500
+    assert receiver.requests == []
+
+
+def test_an_order_with_a_forbidden_callback_makes_no_task(world: services.Services) -> None:
+    client = serving("dispatch")
+    order = {"agent": "light", "payload": 1, "ttlSeconds": 60, "budgetCents": 10}
+    refused = client.post("/dispatch", json={**order, "callbackUrl": "https://169.254.169.254/"})
+    assert (refused.status_code, refused.json["code"]) == (422, "invalid")
+    assert refused.json["errors"][0]["field"] == "callbackUrl"
+    answer = client.post("/dispatch", json={**order, "callbackUrl": "http://127.0.0.1:9/"})
+    assert answer.status_code == 202

@@ -1,0 +1,1 @@
+"""Tests of the road to the cloud: Terraform, `deploy.sh`, the bundles."""
