@@ -74,8 +74,8 @@ class Cluster:
         return self.layout.data / "logs" / f"{process}.log"
 
     def logs(self, process: str) -> list[dict[str, Any]]:
-        """Its log's JSON lines."""
-        lines = self.log(process).read_text().splitlines()
+        """Its log's JSON lines, as far as they are whole."""
+        lines = self.log(process).read_text().rpartition("\n")[0].splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def pid(self, process: str) -> int | None:

@@ -74,7 +74,7 @@ def test_a_message_goes_from_function_to_function_with_a_token_that_verifies(
     until(pushed.exists)
     until(lambda: bool(pushed.read_text()))
     assert json.loads(pushed.read_text())["message"]["attributes"] == {"agent": "light"}
-    assert "queued" in [line["message"] for line in running.logs("dispatch")]
+    until(lambda: "queued" in [line["message"] for line in running.logs("dispatch")])
 
 
 def test_functions_get_the_local_clouds_environment(running: cluster.Cluster) -> None:
