@@ -1,5 +1,5 @@
-"""Measures speed and cost, and prints the figures beside their targets. Times are ratios to something
-that ran in the same minute on the same machine: keep it quiet meanwhile."""
+"""Measures speed and cost, and prints the figures beside their targets. Times are ratios to what
+ran in the same minute on the same machine: keep it quiet meanwhile."""
 
 from __future__ import annotations
 
