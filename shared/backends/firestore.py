@@ -1,4 +1,4 @@
-"""The Firestore store: the generated client, one call a method."""
+"""The Firestore store: one call of its API a method."""
 
 from __future__ import annotations
 
@@ -9,40 +9,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from google.api_core import exceptions, retry
-from google.cloud.firestore_v1.services.firestore import FirestoreClient
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
-from google.cloud.firestore_v1.types import (
-    document as documents,
-    firestore as messages,
-    query as queries,
-)
 
 from shared import errors
-from shared.backends import firestore_wire as wire
+from shared.backends import firestore_wire as wire, grpcs
 from shared.store import MISSING, Delete, Document, Put, Query, Total, Write
 
-CALL = 10.0  # seconds one try may take
-PATIENCE = 20.0  # seconds of tries, then `errors.Unavailable`
+with grpcs.bare("google.cloud.firestore_v1"):
+    from google.cloud.firestore_v1.types import firestore as messages
+
 BROKEN = 0.1  # seconds before a listener that broke is opened anew
 TARGET = 1  # the one target of a listener's stream
 
 Change = messages.TargetChange.TargetChangeType
+Commit, Committed = messages.CommitRequest.pb(), messages.CommitResponse.pb()
+Get, Got = messages.BatchGetDocumentsRequest.pb(), messages.BatchGetDocumentsResponse.pb()
+Run, Ran = messages.RunQueryRequest.pb(), messages.RunQueryResponse.pb()
+Sum = messages.RunAggregationQueryRequest.pb()
+Summed = messages.RunAggregationQueryResponse.pb()
+Listen, Heard = messages.ListenRequest.pb(), messages.ListenResponse.pb()
 
-# A commit that landed though its answer was lost fails its own precondition when it is tried again.
-RETRY = retry.Retry(
-    predicate=retry.if_exception_type(
-        exceptions.ServiceUnavailable,
-        exceptions.Aborted,
-        exceptions.ResourceExhausted,
-        exceptions.Cancelled,  # the emulator's answer to a commit while a listener goes away
-    ),
-    initial=0.05,
-    maximum=2.0,
-    multiplier=2.0,
-    timeout=PATIENCE,
-)
-LOST = (exceptions.AlreadyExists, exceptions.FailedPrecondition, exceptions.NotFound)
+Code = grpc.StatusCode
+LOST = (Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION, Code.NOT_FOUND)  # a precondition broke
 
 
 class FirestoreStore:
@@ -51,22 +38,25 @@ class FirestoreStore:
     def __init__(self, project: str, database: str, emulator_host: str = "") -> None:
         self._database = f"projects/{project}/databases/{database}"
         self._root = f"{self._database}/documents"
-        self._metadata = [("google-cloud-resource-prefix", self._database)]
+        self._metadata = [
+            ("google-cloud-resource-prefix", self._database),
+            grpcs.routing(database=self._database),
+        ]
         if emulator_host:
-            channel = grpc.insecure_channel(emulator_host)
-            self._client = FirestoreClient(transport=FirestoreGrpcTransport(channel=channel))
             self._metadata.append(("authorization", "Bearer owner"))
-        else:
-            self._client = FirestoreClient()
+        channel = grpcs.channel("firestore.googleapis.com", emulator_host)
+        one, many = channel.unary_unary, channel.unary_stream
+        self._commit = _method(one, "Commit", Commit, Committed)
+        self._get = _method(many, "BatchGetDocuments", Get, Got)
+        self._run = _method(many, "RunQuery", Run, Ran)
+        self._sum = _method(many, "RunAggregationQuery", Sum, Summed)
+        self._listen = _method(channel.stream_stream, "Listen", Listen, Heard)
 
     def get(self, path: str) -> Document:
         """See `Store.get`."""
-        request = messages.BatchGetDocumentsRequest(
-            database=self._database, documents=[self._name(path)]
-        )
+        request = Get(database=self._database, documents=[self._name(path)])
         with _translated():
-            [answer] = self._call(self._client.batch_get_documents, request)
-        found = messages.BatchGetDocumentsResponse.pb(answer)
+            [found] = self._call(self._get, request)
         read_at = wire.micros(found.read_time)
         if found.HasField("found"):
             return self._document(found.found, read_at)
@@ -74,47 +64,30 @@ class FirestoreStore:
 
     def commit(self, writes: Sequence[Write]) -> int:
         """See `Store.commit`."""
-        request = messages.CommitRequest(database=self._database)
-        pb = messages.CommitRequest.pb(request)
+        request = Commit(database=self._database)
         for write in writes:
-            self._encode(write, pb.writes.add())
+            self._encode(write, request.writes.add())
         with _translated():
-            answer = self._call(self._client.commit, request)
-        return wire.micros(messages.CommitResponse.pb(answer).commit_time)
+            return wire.micros(self._call(self._commit, request).commit_time)
 
     def query(self, query: Query) -> list[Document]:
         """See `Store.query`."""
-        request = messages.RunQueryRequest(
-            parent=self._root, structured_query=self._structured(query)
-        )
+        request = Run(parent=self._root, structured_query=wire.structured(query, self._root))
         with _translated():
-            answers = list(self._call(self._client.run_query, request))
-        pbs = [messages.RunQueryResponse.pb(answer) for answer in answers]
+            answers = list(self._call(self._run, request))
         return [
-            self._document(pb.document, wire.micros(pb.read_time)) for pb in pbs if pb.document.name
+            self._document(each.document, wire.micros(each.read_time))
+            for each in answers
+            if each.document.name
         ]
 
     def total(self, query: Query, sum_field: str) -> Total:
         """See `Store.total`."""
-        structured = queries.StructuredQuery(
-            from_=[{"collection_id": query.collection}], where=wire.filters(query)
-        )
-        aggregation = queries.StructuredAggregationQuery.Aggregation
-        request = messages.RunAggregationQueryRequest(
-            parent=self._root,
-            structured_aggregation_query={
-                "structured_query": structured,
-                "aggregations": [
-                    aggregation(alias="count", count={}),
-                    aggregation(alias="sum", sum={"field": {"field_path": sum_field}}),
-                ],
-            },
-        )
+        request = Sum(parent=self._root, structured_aggregation_query=wire.summed(query, sum_field))
         with _translated():
-            [answer] = self._call(self._client.run_aggregation_query, request)
-        pb = messages.RunAggregationQueryResponse.pb(answer)
-        result = {alias: wire.decode(value) for alias, value in pb.result.aggregate_fields.items()}
-        return Total(count=result["count"], sum=result["sum"], read_at=wire.micros(pb.read_time))
+            [answer] = self._call(self._sum, request)
+        found = {name: wire.decode(each) for name, each in answer.result.aggregate_fields.items()}
+        return Total(count=found["count"], sum=found["sum"], read_at=wire.micros(answer.read_time))
 
     def wait(self, path: str, until: Callable[[Document], bool], seconds: float) -> Document:
         """See `Store.wait`: a listener, so nothing is polled."""
@@ -122,9 +95,9 @@ class FirestoreStore:
         while True:
             try:
                 found = self._listened(path, until, max(0.0, deadline - time.monotonic()))
-            except exceptions.DeadlineExceeded:
-                return self.get(path)
-            except exceptions.GoogleAPICallError:
+            except grpc.RpcError as error:
+                if error.code() == Code.DEADLINE_EXCEEDED:
+                    return self.get(path)
                 found = None
             # Where the stream broke, or ended, a new one goes on, if time is left.
             document = found or self.get(path)
@@ -135,110 +108,90 @@ class FirestoreStore:
     def _listened(
         self, path: str, until: Callable[[Document], bool], seconds: float
     ) -> Document | None:
-        """The document once `until` holds, if the stream lasts; raises Google's own errors.
+        """The document once `until` holds, if the stream lasts; raises gRPC's own errors.
 
         The target is removed before the stream is left: the emulator fails the commit of whoever
         changes a document while one of its listeners goes away.
         """
-        requests: queue.SimpleQueue[messages.ListenRequest | None] = queue.SimpleQueue()
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         target = {"documents": {"documents": [self._name(path)]}, "target_id": TARGET}
-        requests.put(messages.ListenRequest(database=self._database, add_target=target))
-        stream: Any = None
+        requests.put(Listen(database=self._database, add_target=target))
+        stream = self._listen(iter(requests.get, None), timeout=seconds, metadata=self._metadata)
         found = None
         try:
-            stream = self._client.listen(
-                requests=iter(requests.get, None),
-                retry=None,  # the default one would go on for minutes
-                timeout=seconds,
-                metadata=self._metadata,
-            )
             for answer in stream:
-                pb = messages.ListenResponse.pb(answer)
-                change = pb.target_change.target_change_type
+                change = answer.target_change.target_change_type
                 if found and change == Change.REMOVE:
                     break
-                document = self._seen(pb, path, change)
+                document = self._seen(answer, path, change)
                 if not found and document and until(document):
                     found = document
-                    requests.put(
-                        messages.ListenRequest(database=self._database, remove_target=TARGET)
-                    )
-        except exceptions.GoogleAPICallError:
+                    requests.put(Listen(database=self._database, remove_target=TARGET))
+        except grpc.RpcError:
             if not found:
                 raise
         finally:
             requests.put(None)
-            if stream is not None:
-                stream.cancel()
+            stream.cancel()
         return found
 
-    def _seen(self, pb: Any, path: str, change: int) -> Document | None:
+    def _seen(self, answer: Any, path: str, change: int) -> Document | None:
         """What an answer of the listener tells of the document, if it does."""
-        if pb.HasField("document_change"):
-            return self._document(pb.document_change.document, 0)
+        if answer.HasField("document_change"):
+            return self._document(answer.document_change.document, 0)
         # Once the listener is complete it misses nothing; what the emulator missed before is read.
         return self.get(path) if change == Change.CURRENT else None
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
-        return method(request=request, retry=RETRY, timeout=CALL, metadata=self._metadata)
+        return method(request, timeout=grpcs.CALL, metadata=self._metadata)
 
     def _name(self, path: str) -> str:
         return f"{self._root}/{path}"
 
-    def _document(self, pb: Any, read_at: int) -> Document:
+    def _document(self, found: Any, read_at: int) -> Document:
         return Document(
-            path=pb.name.removeprefix(f"{self._root}/"),
-            data={name: wire.decode(value) for name, value in pb.fields.items()},
-            version=wire.micros(pb.update_time),
+            path=found.name.removeprefix(f"{self._root}/"),
+            data={name: wire.decode(value) for name, value in found.fields.items()},
+            version=wire.micros(found.update_time),
             read_at=read_at,
         )
 
-    def _encode(self, write: Write, pb: Any) -> None:
+    def _encode(self, write: Write, into: Any) -> None:
         if write.version == MISSING:
-            pb.current_document.exists = False
+            into.current_document.exists = False
         else:
-            pb.current_document.update_time.CopyFrom(wire.timestamp(write.version))
+            into.current_document.update_time.CopyFrom(wire.timestamp(write.version))
         if isinstance(write, Delete):
-            pb.delete = self._name(write.path)
+            into.delete = self._name(write.path)
             return
-        pb.update.name = self._name(write.path)
+        into.update.name = self._name(write.path)
         if isinstance(write, Put):
-            wire.fill(pb.update.fields, write.data)
+            wire.fill(into.update.fields, write.data)
             return
-        wire.fill(pb.update.fields, wire.nested(write))
-        pb.update_mask.field_paths.extend(
+        wire.fill(into.update.fields, wire.nested(write))
+        into.update_mask.field_paths.extend(
             wire.quoted(path) for path in (*write.fields, *write.remove)
         )
 
-    def _structured(self, query: Query) -> queries.StructuredQuery:
-        structured = queries.StructuredQuery(
-            from_=[{"collection_id": query.collection}],
-            where=wire.filters(query),
-            limit=query.limit,
-        )
-        direction = queries.StructuredQuery.Direction.ASCENDING
-        field = (query.order or "").removeprefix("-")
-        if field != (query.order or ""):
-            direction = queries.StructuredQuery.Direction.DESCENDING
-        for name in filter(None, (field, "__name__")):
-            by = queries.StructuredQuery.FieldReference(field_path=name)
-            structured.order_by.append(queries.StructuredQuery.Order(field=by, direction=direction))
-        if query.after:
-            value, id_ = query.after
-            reference = documents.Value(reference_value=self._name(f"{query.collection}/{id_}"))
-            values = [wire.encoded(value), reference] if query.order else [reference]
-            structured.start_at = queries.Cursor(values=values, before=False)
-        return structured
+
+def _method(kind: Callable[..., Any], name: str, request: Any, answer: Any) -> Callable[..., Any]:
+    """A call of Firestore's API, of one of gRPC's four kinds."""
+    method: Callable[..., Any] = kind(
+        f"/google.firestore.v1.Firestore/{name}",
+        request_serializer=request.SerializeToString,
+        response_deserializer=answer.FromString,
+    )
+    return method
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Google's errors as ours."""
+    """gRPC's errors as ours."""
     try:
         yield
-    except LOST as error:
-        raise errors.Conflict(error.message) from error
-    except exceptions.InvalidArgument as error:
-        raise errors.Error(f"Firestore refuses it: {error.message}") from error
-    except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
-        raise errors.Unavailable(f"Firestore: {error.message}") from error
+    except grpc.RpcError as error:
+        if error.code() in LOST:
+            raise errors.Conflict(error.details()) from error
+        if error.code() == Code.INVALID_ARGUMENT:
+            raise errors.Error(f"Firestore refuses it: {error.details()}") from error
+        raise errors.Unavailable(f"Firestore: {grpcs.reason(error)}") from error

@@ -7,42 +7,69 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from google.cloud.firestore_v1.types import document as documents, query as queries
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from shared.backends import grpcs
 from shared.store import Patch, Query
+
+with grpcs.bare("google.cloud.firestore_v1"):
+    from google.cloud.firestore_v1.types import document as documents, query as queries
 
 SECOND = 1_000_000  # microseconds
 SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+Operator = queries.StructuredQuery.FieldFilter.Operator
+OPERATORS = {
+    "==": Operator.EQUAL,
+    "<": Operator.LESS_THAN,
+    "<=": Operator.LESS_THAN_OR_EQUAL,
+    ">": Operator.GREATER_THAN,
+    ">=": Operator.GREATER_THAN_OR_EQUAL,
+    "in": Operator.IN,
+}
+AND = queries.StructuredQuery.CompositeFilter.Operator.AND
 Value = documents.Value.pb()
+Structured = queries.StructuredQuery.pb()
+Aggregated = queries.StructuredAggregationQuery.pb()
 
 
-def filters(query: Query) -> queries.StructuredQuery.Filter | None:
-    """The conditions of a query; None where there are none."""
-    operators = {"==": "EQUAL", "<": "LESS_THAN", "<=": "LESS_THAN_OR_EQUAL", "in": "IN"}
-    operators |= {">": "GREATER_THAN", ">=": "GREATER_THAN_OR_EQUAL"}
-    filters = [
-        {
-            "field_filter": {
-                "field": {"field_path": name},
-                "op": operators[operator],
-                "value": encoded(value),
-            }
-        }
-        for name, operator, value in query.where
-    ]
-    if not filters:
-        return None
-    conjunction = queries.StructuredQuery.CompositeFilter.Operator.AND
-    return queries.StructuredQuery.Filter(composite_filter={"op": conjunction, "filters": filters})
+def structured(query: Query, root: str) -> Any:
+    """A query as Firestore takes it; `root` is the path of all documents."""
+    made = _selection(query)
+    made.limit.value = query.limit
+    field = (query.order or "").removeprefix("-")
+    direction = "ASCENDING" if field == (query.order or "") else "DESCENDING"
+    for name in filter(None, (field, "__name__")):
+        by = made.order_by.add()
+        by.field.field_path = name
+        by.direction = Structured.Direction.Value(direction)
+    if query.after:
+        value, id_ = query.after
+        if query.order:
+            _set(made.start_at.values.add(), value)
+        made.start_at.values.add(reference_value=f"{root}/{query.collection}/{id_}")
+        made.start_at.before = False
+    return made
 
 
-def encoded(value: Any) -> documents.Value:
-    """A value, as a cursor or a filter takes it."""
-    pb = Value()
-    _set(pb, value)
-    wrapped: documents.Value = documents.Value.wrap(pb)
-    return wrapped
+def summed(query: Query, field: str) -> Any:
+    """The count of a query's documents, and the sum of a field, as `count` and `sum`."""
+    made = Aggregated(structured_query=_selection(query))
+    made.aggregations.add(alias="count").count.SetInParent()
+    made.aggregations.add(alias="sum").sum.field.field_path = field
+    return made
+
+
+def _selection(query: Query) -> Any:
+    """The collection and the conditions of a query."""
+    made = Structured()
+    made.from_.add(collection_id=query.collection)
+    for name, operator, value in query.where:
+        made.where.composite_filter.op = AND
+        condition = made.where.composite_filter.filters.add().field_filter
+        condition.field.field_path = name
+        condition.op = OPERATORS[operator]
+        _set(condition.value, value)
+    return made
 
 
 def fill(fields: Any, data: Mapping[str, Any]) -> None:

@@ -216,9 +216,9 @@ def test_a_topic_that_nobody_hears_keeps_nothing(queue: Queue) -> None:
 def test_pubsub_that_is_away_is_unavailable(
     closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared.backends import pubsub
+    from shared.backends import grpcs
 
-    monkeypatch.setattr(pubsub, "RETRY", pubsub.RETRY.with_timeout(0.2))
+    monkeypatch.setattr(grpcs, "CALL", 0.2)
     host = f"127.0.0.1:{closed_port}"
     settings = config.load({"FIRESTORE_EMULATOR_HOST": host, "PUBSUB_EMULATOR_HOST": host})
     with pytest.raises(errors.Unavailable):

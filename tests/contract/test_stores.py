@@ -67,9 +67,9 @@ CALLS: dict[str, Callable[[Store], Any]] = {
 def test_firestore_that_is_away_is_unavailable(
     call: Callable[[Store], Any], closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared.backends import firestore
+    from shared.backends import grpcs
 
-    monkeypatch.setattr(firestore, "RETRY", firestore.RETRY.with_timeout(0.2))
+    monkeypatch.setattr(grpcs, "CALL", 0.2)
     host = f"127.0.0.1:{closed_port}"
     with pytest.raises(errors.Unavailable):
         call(store_of({"FIRESTORE_EMULATOR_HOST": host, "PUBSUB_EMULATOR_HOST": host}))

@@ -100,7 +100,9 @@ def counted(
     _make_topics(settings, channel)
     calls = WireCalls(counts)
     monkeypatch.setattr(
-        grpc, "insecure_channel", lambda host: grpc.intercept_channel(channel(host), calls)
+        grpc,
+        "insecure_channel",
+        lambda *to, **how: grpc.intercept_channel(channel(*to, **how), calls),
     )
     return _taped(settings, None, services.Services(settings).bus), counts
 
