@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import random
 import socket
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from emulators import topology
 
@@ -16,6 +21,8 @@ PROJECT = "zantara-dev"
 PUSHER = f"pubsub-push@{PROJECT}.iam.gserviceaccount.com"  # whom the local Pub/Sub signs as
 FRONT_AGENT = "light"  # the agent that has a port of its own, as in the seed
 FREE = range(20000, 32000)  # where free ports are looked for: below those the system hands out
+
+_mine: set[int] = set()  # ports that this process was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,14 +128,32 @@ class Layout:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, at random, so that two clusters at once rarely meet."""
+    """Ports that nobody listens on, and that nobody else is given while this process lives."""
     found: list[int] = []
     for port in random.sample(FREE, len(FREE)):
-        if is_free(port):
+        if is_free(port) and _reserved(port):
             found.append(port)
         if len(found) == count:
             return found
     raise OSError(f"no {count} free ports in {FREE}")
+
+
+def _reserved(port: int) -> bool:
+    """Takes a port for this process: a lock on one byte of a file that all clusters share."""
+    if port in _mine:
+        return False
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _mine.add(port)
+    return True
+
+
+@cache
+def _reservations() -> BinaryIO:
+    """Open as long as this process lives: closing it would give every port back."""
+    return Path(tempfile.gettempdir(), f"zantara-ports-{os.getuid()}").open("a+b")
 
 
 def is_free(port: int) -> bool:

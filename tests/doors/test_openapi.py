@@ -97,6 +97,7 @@ def test_callers_are_told_to_bring_a_token_where_one_is_wanted() -> None:
     assert made["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
+@pytest.mark.slow
 def test_the_document_is_true_of_the_running_functions(tmp_path: Path) -> None:
     """Thousands of requests, good and bad, through the gateway of a local cloud; every check on."""
     environ = {
