@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from emulators import tokens
 from emulators.cluster import Cluster
 from shared import config, openapi
