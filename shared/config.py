@@ -211,6 +211,9 @@ class Config:
         "budget of a run that names none (/run and bare payloads), in cents",
         money.from_cents,
     )
+    sharded: bool = _variable(
+        "false", "look for tasks by shard, with the indexes of Terraform's sharding", _boolean
+    )
     codex_base_url: str = _variable(
         "", "agent codex: an OpenAI-compatible endpoint, such as https://api.openai.com/v1"
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from shared import money
+from shared import money, shards
 from shared.store import MISSING, Document
 
 Status = Literal["queued", "running", "waiting", "succeeded", "failed", "expired", "cancelled"]
@@ -98,9 +98,10 @@ class Task:
         return not self.open and (self.callback or {}).get("state") == "pending"
 
     def fields(self) -> dict[str, Any]:
-        """The document: every field that is set, under its camelCase name."""
+        """The document: its shard, and every field that is set, under its camelCase name."""
         values = ((stored, getattr(self, name)) for name, stored in STORED.items())
-        return {stored: value for stored, value in values if value is not None}
+        set_ = {stored: value for stored, value in values if value is not None}
+        return {**set_, shards.FIELD: shards.of(self.id)}
 
     def view(self) -> dict[str, Any]:
         """The task as a client sees it: times in RFC 3339, money in cents, `ttl` in Unix time."""

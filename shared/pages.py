@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared import models
+from shared import models, shards
 from shared.services import Services
 from shared.store import Filter, Query
 
@@ -18,6 +18,7 @@ def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
     The token is there only where more may follow.
     """
     where: list[Filter] = [(name, "==", asked[name]) for name in FILTERS if name in asked]
+    where += shards.every(services.config.sharded)
     after = _position(asked["pageToken"]) if "pageToken" in asked else None
     limit = asked["limit"]
     query = Query(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared import admission, budgets, endings, errors, hops, log, models, tasks, transitions
+from shared import (
+    admission,
+    budgets,
+    endings,
+    errors,
+    hops,
+    log,
+    models,
+    shards,
+    tasks,
+    transitions,
+)
 from shared.messages import Outcome
 from shared.models import Task
 from shared.services import Services
@@ -56,7 +67,7 @@ def _due(services: Services) -> Iterator[Task]:
     while True:
         query = Query(
             collection=models.COLLECTION,
-            where=[("wakeAt", "<=", now)],
+            where=[*shards.every(services.config.sharded), ("wakeAt", "<=", now)],
             order="wakeAt",
             limit=PAGE,
             after=after,

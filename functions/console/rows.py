@@ -10,7 +10,17 @@ import flask
 from marshmallow import RAISE, Schema, fields, validate
 
 import screens
-from shared import endpoint, errors, fields as types, models, pages, schemas, services, tasks
+from shared import (
+    endpoint,
+    errors,
+    fields as types,
+    models,
+    pages,
+    schemas,
+    services,
+    shards,
+    tasks,
+)
 from shared.services import Services
 from shared.store import Query
 
@@ -73,7 +83,10 @@ def pulse(request: flask.Request) -> flask.Response:
 
 def _pulse(services: Services) -> str:
     """Differs once a task was dispatched, claimed, or has ended; two reads, however many tasks."""
-    newest = services.store.query(Query(collection=models.COLLECTION, order="-createdAt", limit=1))
+    everywhere = shards.every(services.config.sharded)
+    newest = services.store.query(
+        Query(collection=models.COLLECTION, where=everywhere, order="-createdAt", limit=1)
+    )
     live = services.store.total(
         Query(collection=models.COLLECTION, where=[("status", "in", list(models.LIVE))]), "attempts"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import flask
 
 import screens
-from shared import budgets, ledgers, models, money, schemas, services
+from shared import budgets, ledgers, models, money, schemas, services, shards
 from shared.ledgers import Account, Ledger
 from shared.models import SECOND, Task
 from shared.services import Services
@@ -58,7 +58,7 @@ def view(account: Account, ledger: Ledger) -> dict[str, Any]:
 def _sample(services: Services, account: Account) -> list[Task]:
     query = Query(
         collection=models.COLLECTION,
-        where=[("account", "==", account.id)],
+        where=[("account", "==", account.id), *shards.every(services.config.sharded)],
         order="-createdAt",
         limit=SAMPLE,
     )

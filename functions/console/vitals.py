@@ -8,7 +8,7 @@ from typing import Any
 import flask
 
 import screens
-from shared import models, push, services
+from shared import models, push, services, shards
 from shared.models import SECOND, Task
 from shared.services import Services
 from shared.store import Query
@@ -37,7 +37,8 @@ def show(request: flask.Request) -> flask.Response:
 
 
 def _sample(services: Services) -> list[Task]:
-    query = Query(collection=models.COLLECTION, order="-createdAt", limit=SAMPLE)
+    everywhere = shards.every(services.config.sharded)
+    query = Query(collection=models.COLLECTION, where=everywhere, order="-createdAt", limit=SAMPLE)
     found = map(models.from_document, services.store.query(query))
     return [task for task in found if task]
 
@@ -120,7 +121,10 @@ def _dead_letters(services: Services) -> list[dict[str, Any]]:
 
 def _oldest_due(services: Services, now: int) -> str | None:
     due = Query(
-        collection=models.COLLECTION, where=[("wakeAt", "<=", now)], order="wakeAt", limit=1
+        collection=models.COLLECTION,
+        where=[*shards.every(services.config.sharded), ("wakeAt", "<=", now)],
+        order="wakeAt",
+        limit=1,
     )
     found = services.store.query(due)
     return models.timestamp(found[0].data["wakeAt"]) if found else None

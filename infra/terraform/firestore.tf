@@ -4,21 +4,34 @@ locals {
   # Composite indexes, fields in order, `-` for descending. Every query of the code with more than
   # one field needs them: the emulator never asks, the cloud refuses. Firestore merges those with
   # the same order behind their equalities, so agent and status together need none of their own.
-  indexes = {
-    tasks-account = { collection = "tasks", fields = ["account", "-createdAt"] }
-    tasks-agent   = { collection = "tasks", fields = ["agent", "-createdAt"] }
-    tasks-owner   = { collection = "tasks", fields = ["owner", "-createdAt"] }
-    tasks-live    = { collection = "tasks", fields = ["status", "attempts"] }    # the console's pulse
-    tasks-purse   = { collection = "tasks", fields = ["purse", "open", "held"] } # SUM(held)
-    tasks-status  = { collection = "tasks", fields = ["status", "-createdAt"] }
+  indexes = merge(
+    {
+      tasks-live  = { collection = "tasks", fields = ["status", "attempts"] }    # the console's pulse
+      tasks-purse = { collection = "tasks", fields = ["purse", "open", "held"] } # SUM(held)
+    },
+    local.plain ? { for name, fields in local.by_time : name => { collection = "tasks", fields = fields } } : {},
+    local.sharded ? {
+      for name, fields in merge(local.by_time, { tasks-created = ["-createdAt"], tasks-wake = ["wakeAt"] }) :
+      "${name}-sharded" => { collection = "tasks", fields = concat(["shard"], fields) }
+    } : {},
+  )
+  by_time = {
+    tasks-account = ["account", "-createdAt"]
+    tasks-agent   = ["agent", "-createdAt"]
+    tasks-owner   = ["owner", "-createdAt"]
+    tasks-status  = ["status", "-createdAt"]
   }
 
-  # Single-field indexes; every other field is exempt. An indexed field that only grows caps its
-  # collection at 500 writes a second, and each index costs storage.
+  # A time only grows, and such an index caps its collection at 500 writes a second. Behind the
+  # task's shard it is 500 for each of 30; but one index without the shard caps them all.
+  plain   = var.sharding != "on"
+  sharded = var.sharding != "off"
+
+  # Single-field indexes; every other field is exempt, for each index costs storage.
   searched = {
     dead_letters = ["recordedAt"]
     ledgers      = ["wakeAt"]
-    tasks        = ["createdAt", "wakeAt"]
+    tasks        = local.plain ? ["createdAt", "wakeAt"] : []
   }
   exempt = ["accounts", "dead_letters", "ledgers", "tasks"]
   expire = ["dead_letters", "tasks"] # by TTL, at their field expireAt

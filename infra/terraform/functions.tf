@@ -39,6 +39,7 @@ locals {
       },
       try(local.push_environment[target], {}),
       contains(["console", "dispatch"], target) ? local.agents_environment : {},
+      contains(["console", "get_task", "sweep"], target) && local.sharded ? { SHARDED = "true" } : {},
       local.kind[target].clients != null ? { ADMINS = join(",", local.admins) } : {},
       startswith(target, "agent_") ? {
         LEASE_SECONDS = tostring(local.size[target].timeout + local.lease_margin)

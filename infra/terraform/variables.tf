@@ -178,3 +178,15 @@ variable "settings" {
     error_message = "ingress must be all, internal-only or internal-and-gclb."
   }
 }
+
+variable "sharding" {
+  description = "Whether tasks are looked for by shard, which lifts the cap of 500 writes a second: off, on, or both (both sets of indexes), the step between them. See README.md."
+  type        = string
+  default     = "off"
+  nullable    = false
+
+  validation {
+    condition     = contains(["off", "both", "on"], var.sharding)
+    error_message = "sharding must be off, both or on."
+  }
+}

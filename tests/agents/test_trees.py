@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared import agent, children, errors, redrives, tasks
+from shared import agent, children, errors, redrives, shards, tasks
 from shared.children import Call
 from shared.context import Context
 from shared.messages import Outcome
@@ -49,6 +49,14 @@ def test_what_children_do_not_use_comes_back_to_the_micro(tmp_path: Path) -> Non
         assert (task.result, task.charged) == ("2.469", 2 * CENT + 2 * 12_345)
         check(made, task.id)
         assert {each.trace_id for each in made.tree(task)} == {task.trace_id}
+
+
+def test_every_task_of_a_tree_has_its_shard(tmp_path: Path) -> None:
+    with world(tmp_path, agent_leaf, agent_pair, agent_top) as made:
+        task = made.settle(made.dispatch("top", 1))
+        stored = [made.store.get(each.path) for each in made.tree(task)]
+        assert [each.data["shard"] for each in stored] == [shards.of(each.id) for each in stored]
+        assert len(stored) == 4
 
 
 def test_a_waiting_parent_is_in_no_process_and_its_child_ends_before_its_deadline(

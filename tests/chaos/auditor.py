@@ -131,6 +131,7 @@ def _scan(store: Store, terms: Terms, page: int, progress: Progress) -> tuple[Bo
             continue
         books.add(task)
         problems += [f"{task.path}: {problem}" for problem in invariants.task(task)]
+        problems += [f"{task.path}: {problem}" for problem in invariants.document(document)]
         if terms.at_rest:
             problems += [f"{task.path}: {problem}" for problem in invariants.resting(task)]
         if books.tasks % (10 * page) == 0:

@@ -72,6 +72,7 @@ class History:
         if collection == models.COLLECTION:
             task = models.from_document(document)
             assert task
+            self._note(change, invariants.document(document))
             self._task(change, task)
         else:
             ledger = ledgers.ledger(document)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shared import shards
 from shared.ledgers import Ledger
 from shared.models import STATUSES, Task
+from shared.store import Document
 
 CONSTANT = (
     *("agent", "owner", "payload", "deadline", "budget", "mode", "idempotency_key", "fingerprint"),
@@ -46,6 +48,13 @@ def task(task: Task) -> Iterator[str]:
     named = (task.ledger, task.purse, task.purse_expiry)
     if any(each is None for each in named) != (task.account is None):
         yield f"its account is {task.account}, its ledger, purse and expiry are {named}"
+
+
+def document(document: Document) -> Iterator[str]:
+    """What is wrong with what only a task's document shows."""
+    found, made = document.data.get(shards.FIELD), shards.of(document.id)
+    if found != made:
+        yield f"its shard is {found}, and its id makes {made}: no sharded query finds it"
 
 
 def resting(task: Task) -> Iterator[str]:

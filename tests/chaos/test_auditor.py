@@ -20,6 +20,7 @@ WRONG: dict[str, tuple[str, Mapping[str, Any]]] = {
     "and holds": ("task", {"held": 70_000}),
     "are not the": ("task", {"charged": 60_000, "held": 60_000}),
     "and due at": ("task", {"wakeAt": 1}),
+    "its shard is": ("task", {"shard": 30}),
     "attempts, but runs": ("task", {"attempts": 2}),
     "redriven as": ("task", {"redrivenAs": "0" * 32}),
     "but its closed purses' tasks cost": (LEDGER, {"spent": 60_000}),

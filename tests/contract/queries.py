@@ -100,6 +100,27 @@ class Queries:
             after = page[-1].data.get("n") if order else None, page[-1].id
         assert seen == ORDERS[order]
 
+    @pytest.mark.parametrize("order", ["at", "-at"])
+    def test_pages_over_thirty_shards_are_in_one_order(self, store: Store, order: str) -> None:
+        at = {f"{n:02}": n * 7 % 20 for n in range(40)}  # some of one moment, in unlike shards
+        lacking = Put("sharded/lacking", {"shard": 0})
+        foreign = Put("sharded/foreign", {"shard": 30, "at": 5})
+        made = [Put(f"sharded/{id_}", {"shard": int(id_) % 30, "at": at[id_]}) for id_ in at]
+        store.commit([*made, lacking, foreign])
+        bound: list[Filter] = [("shard", "in", list(range(30))), ("at", "<=", 18)]
+        expected = sorted((id_ for id_ in at if at[id_] <= 18), key=lambda id_: (at[id_], id_))
+        seen: list[str] = []
+        after: tuple[Any, str] | None = None
+        while True:
+            page = store.query(
+                Query(collection="sharded", where=bound, order=order, limit=7, after=after)
+            )
+            seen += [document.id for document in page]
+            if len(page) < 7:
+                break
+            after = page[-1].data["at"], page[-1].id
+        assert seen == (expected if order == "at" else expected[::-1])
+
     def test_a_page_goes_on_behind_a_document_that_is_gone(self, store: Store) -> None:
         query = Query(collection="things", where=[("n", "<=", 2)], order="n", after=(1, "cc"))
         assert ids(store, query) == ["g", "c", "d", "e"]

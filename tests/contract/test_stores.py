@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared import errors
+from shared import errors, shards
 from shared.store import Put, Query, Store
 from tests.contract import commits, queries, races
 from tests.contract.conftest import Environment, store_of
@@ -87,6 +87,20 @@ def test_a_database_that_cannot_be_used_is_unavailable(
         path.write_bytes(b"no database " * 1000)
     with pytest.raises(errors.Unavailable):
         call(store_of({"BACKEND": "embedded", "EMBEDDED_PATH": str(path)}))
+
+
+@pytest.mark.parametrize(("order", "index"), [("wakeAt", "by_wake"), ("-createdAt", "by_created")])
+def test_thirty_shards_are_found_in_order_without_a_sort(
+    order: str, index: str, tmp_path: Path
+) -> None:
+    from shared.backends import embedded
+
+    store = embedded.EmbeddedStore(str(tmp_path / "zantara.db"))
+    query = Query(collection="tasks", where=shards.every(True), order=order)
+    sql, values = embedded._select(query)
+    rows = store._database.connection().execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+    [step] = [row[-1] for row in rows]
+    assert f"USING INDEX {index} " in step
 
 
 @pytest.mark.parametrize("clock", [lambda n: 1_000, lambda n: 1_000 - n], ids=["still", "back"])

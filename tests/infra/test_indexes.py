@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from functions_framework import create_app
 from shared import budgets, config, ledgers, pages, services, sweeper
 from shared.backends.embedded import EmbeddedStore
 from shared.store import Document, Query, Total
-from tests.infra.conftest import ROOT
+from tests.infra.conftest import ROOT, VARIABLES, Terraform
 
 Shape = tuple[Query, str | None]  # a query, and the field that is summed over it
 
@@ -107,22 +108,40 @@ def queries_in_the_code() -> set[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("sharding", "sharded"),
+    [("off", False), ("both", False), ("both", True), ("on", True)],
+    ids=["off", "before the functions are deployed anew", "after", "on"],
+)
 def test_every_query_has_its_index(
-    recorder: Recorder, outputs: dict[str, Any], tmp_path: Path
+    recorder: Recorder, terraform: Terraform, tmp_path: Path, sharding: str, sharded: bool
 ) -> None:
+    plan = terraform.plan({**VARIABLES, "sharding": sharding})
+    indexes = plan["planned_values"]["outputs"]["indexes"]["value"]
     settings = config.load({"EMBEDDED_PATH": str(tmp_path / "db"), "PURSE_SECONDS": "0"})
-    world = services.Services(settings)
+    world = services.Services(replace(settings, sharded=sharded))
     everything(world)
     shown(world)
     assert recorder.modules == queries_in_the_code(), "a query that this test does not make"
-    lacking = [asked for asked in recorder.asked if not served(*asked, outputs["indexes"])]
-    assert lacking == []
+    assert [asked for asked in recorder.asked if not served(*asked, indexes)] == []
+
+
+def test_the_functions_ask_by_shard_as_soon_as_both_sets_of_indexes_stand(
+    terraform: Terraform,
+) -> None:
+    for sharding in ("off", "both", "on"):
+        plan = terraform.plan({**VARIABLES, "sharding": sharding})
+        functions = plan["planned_values"]["outputs"]["functions"]["value"]
+        for target in ("console", "get_task", "sweep"):
+            read = config.load(functions[target]["environment"])
+            assert read.sharded == (sharding != "off")
 
 
 INDEXES = {
     "composite": {
         "one": {"collection": "tasks", "fields": ["agent", "-createdAt"]},
         "two": {"collection": "tasks", "fields": ["status", "-createdAt"]},
+        "due": {"collection": "tasks", "fields": ["shard", "wakeAt"]},
         "sum": {"collection": "tasks", "fields": ["purse", "open", "held"]},
     },
     "single": {"tasks": ["wakeAt"]},
@@ -137,6 +156,8 @@ INDEXES = {
         (["agent"], "createdAt", None, False),  # the other direction
         (["agent", "status"], "-createdAt", None, True),  # merged
         (["agent", "account"], "-createdAt", None, False),
+        (["shard"], "wakeAt", None, True),
+        (["shard", "agent"], "-createdAt", None, False),  # none of its indexes begins so
         (["agent"], None, None, False),  # its single-field index is exempt
         ([], "wakeAt", None, True),
         ([], "createdAt", None, False),

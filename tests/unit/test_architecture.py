@@ -27,7 +27,8 @@ BOTTOM: Mapping[str, set[str]] = {
     "log": set(),
     "strictjson": {"errors"},
     "config": {"errors", "money"},
-    "models": {"money", "store"},
+    "shards": {"store"},
+    "models": {"money", "shards", "store"},
     "messages": {"models", "money", "strictjson"},
 }
 # The rules know no HTTP: they work on the ports alone.

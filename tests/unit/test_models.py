@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from shared import models
+from shared import models, shards
 from shared.models import Task
 from shared.store import MISSING, Document, Patch, Put
 from tests.unit.conftest import World
@@ -38,6 +38,12 @@ def test_a_task_is_stored_under_camel_case_names_and_without_what_is_not_set() -
         fields
     )
     assert None not in fields.values()
+
+
+def test_a_task_is_stored_with_its_shard_which_no_change_touches() -> None:
+    assert TASK.fields()["shard"] == shards.of(TASK.id)
+    written, removed = models.changes(TASK, replace(TASK, status="failed", ended_at=AT))
+    assert "shard" not in {*written, *removed}
 
 
 def test_a_task_comes_back_from_the_store_as_it_was(world: World) -> None:

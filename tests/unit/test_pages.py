@@ -16,6 +16,12 @@ def client(world: World) -> FlaskClient:
     return world.client("get_task")
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "sharded"], autouse=True)
+def sharded(request: pytest.FixtureRequest, world: World) -> None:
+    """Whether the queries go by shard; the answers must be the same."""
+    world.set(sharded=request.param)
+
+
 def ids(client: FlaskClient, query: str, token: str = "") -> list[str]:
     """The tasks of all pages, or of those behind a token."""
     found: list[str] = []

@@ -16,6 +16,12 @@ FAULT = {"code": "agent_error", "detail": "no"}
 GRACE = 30  # seconds
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "sharded"], autouse=True)
+def sharded(request: pytest.FixtureRequest, world: World) -> None:
+    """Whether the sweep looks by shard; it must find the same."""
+    world.set(sharded=request.param)
+
+
 def sweep(world: World, after: float = 0) -> int:
     """Sweeps after a while."""
     world.clock.forward(after)

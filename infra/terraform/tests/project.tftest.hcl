@@ -28,6 +28,51 @@ run "database" {
   }
 }
 
+run "no_index_caps_the_tasks_once_they_are_sharded" {
+  variables {
+    sharding = "on"
+  }
+  assert {
+    condition = alltrue([
+      for each in google_firestore_index.indexes : each.fields[0].field_path == "shard"
+      if length(setintersection([for field in each.fields : field.field_path], ["createdAt", "wakeAt"])) > 0
+    ])
+    error_message = "A time is indexed without its task's shard before it."
+  }
+  assert {
+    condition     = alltrue([for each in google_firestore_field.searched : each.collection != "tasks"])
+    error_message = "A time of the tasks has an index of its own."
+  }
+}
+
+run "the_step_between_has_the_indexes_of_both_sides" {
+  variables {
+    sharding = "both"
+  }
+  assert {
+    condition = alltrue([
+      for name in keys(local.by_time) : contains(keys(google_firestore_index.indexes), name) && contains(keys(google_firestore_index.indexes), "${name}-sharded")
+    ])
+    error_message = "An index is missing while functions of either kind run."
+  }
+  assert {
+    condition     = contains(keys(google_firestore_field.searched), "tasks.wakeAt") && contains(keys(google_firestore_field.searched), "tasks.createdAt")
+    error_message = "The functions that are not deployed anew yet find no due tasks."
+  }
+  assert {
+    condition     = toset([for target in local.targets : target if try(local.functions[target].environment.SHARDED, "") == "true"]) == toset(["console", "get_task", "sweep"])
+    error_message = "A function that looks for tasks would still need the plain indexes when they go."
+  }
+}
+
+run "sharding_is_off_both_or_on" {
+  command = plan
+  variables {
+    sharding = "yes"
+  }
+  expect_failures = [var.sharding]
+}
+
 run "callbacks_are_signed" {
   assert {
     condition     = local.functions["callback"].secrets == { CALLBACK_SECRETS = google_secret_manager_secret.callbacks.secret_id }
