@@ -76,6 +76,10 @@ resource "google_firestore_index" "indexes" {
       order      = startswith(fields.value, "-") ? "DESCENDING" : "ASCENDING"
     }
   }
+
+  timeouts {
+    create = "4h" # the functions that need it are deployed only once it is built over all tasks
+  }
 }
 
 resource "google_firestore_field" "exempt" {

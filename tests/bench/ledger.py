@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from shared.budgets import LONGEST_PAUSE, MARGIN, PAUSE
 from tests.bench import limits
 
-SPAN = 1_800  # simulated seconds; the second half is what counts as steady
+SPAN = 3_600  # simulated seconds; the second half is what counts as steady
 SWEEP = 60.0  # seconds between two settlements
 
 

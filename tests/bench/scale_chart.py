@@ -57,20 +57,19 @@ def _ramp(axes: Axes, demands: list[Demand]) -> None:
 
 
 def _instances(axes: Axes, demands: list[Demand]) -> None:
-    for function in limits.CONCURRENCY:
-        axes.plot(
-            RATES, [each.instances(function) * each.projects for each in demands], label=function
-        )
-    axes.axhline(limits.MAX_INSTANCES, color="tab:red", linestyle="--", label="default maximum")
+    for function, style in (("agent", "-"), ("dispatch", "-"), ("results", ":")):
+        counted = [each.instances(function) for each in demands]
+        axes.plot(RATES, counted, style, label=function, linewidth=2)
+    axes.axhline(limits.MAX_INSTANCES, color="black", linestyle="--", label="default maximum")
     axes.axhline(limits.REGION, color="tab:gray", linestyle="--", label="a region's default quota")
     axes.set_yscale("log")
-    axes.set_title("Cloud Run: instances, in all projects")
+    axes.set_title("Cloud Run: instances in each project")
 
 
 def _purses(axes: Axes) -> None:
     for seconds in PURSES:
         loads = [ledger.simulate(each, 1_000, seconds).commits for each in PROCESSES]
         axes.plot(PROCESSES, loads, marker=".", label=f"PURSE_SECONDS={seconds}")
-    axes.axhline(limits.DOCUMENT, color="tab:red", linestyle="--", label="one document's limit")
+    axes.axhline(limits.DOCUMENT, color="black", linestyle="--", label="one document's limit")
     axes.set_xlabel("processes that dispatch on one account, 1,000 tasks a second")
     axes.set_title("An account's ledger: commits a second")

@@ -16,6 +16,7 @@ from functions_framework import create_app
 from shared import budgets, config, ledgers, pages, services, sweeper
 from shared.backends.embedded import EmbeddedStore
 from shared.store import Document, Query, Total
+from tests.bench import limits
 from tests.infra.conftest import ROOT, VARIABLES, Terraform
 
 Shape = tuple[Query, str | None]  # a query, and the field that is summed over it
@@ -135,6 +136,14 @@ def test_the_functions_ask_by_shard_as_soon_as_both_sets_of_indexes_stand(
         for target in ("console", "get_task", "sweep"):
             read = config.load(functions[target]["environment"])
             assert read.sharded == (sharding != "off")
+
+
+def test_the_simulation_counts_every_index_by_time(terraform: Terraform) -> None:
+    plan = terraform.plan({**VARIABLES, "sharding": "on"})
+    indexes = plan["planned_values"]["outputs"]["indexes"]["value"]["composite"].values()
+    fields = [index["fields"][1:] for index in indexes if index["fields"][0] == "shard"]
+    named = {", ".join(field.lstrip("-") for field in each) for each in fields}
+    assert named == set(limits.TOUCHED)
 
 
 INDEXES = {

@@ -10,6 +10,7 @@ import pytest
 
 from emulators import topology
 from shared import config
+from tests.bench import limits
 from tests.infra.conftest import NUMBER, ROOT, VARIABLES, Terraform, resources
 
 PLATFORM = {"THREADS"}  # what functions-framework reads, not we
@@ -103,6 +104,14 @@ def test_dispatch_knows_every_agent_and_where_it_is(outputs: dict[str, Any]) -> 
     assert read.agents == topology.agents()
     for agent in topology.agents():
         assert read.agent_url(agent) == outputs["functions"][topology.target(agent)]["url"]
+
+
+def test_the_simulation_knows_the_default_sizes(outputs: dict[str, Any]) -> None:
+    for target, concurrency in limits.CONCURRENCY.items():
+        function = outputs["functions"]["agent_light" if target == "agent" else target]
+        assert (function["concurrency"], function["cpu"]) == (concurrency, "1")
+        assert function["max_instances"] == limits.MAX_INSTANCES
+        assert function["memory"] == f"{limits.MEMORY * 1024:.0f}Mi"
 
 
 def test_an_agent_trusts_dispatch_and_no_other_caller(outputs: dict[str, Any]) -> None:
