@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.bench import ledger, limits
 
@@ -17,6 +17,7 @@ class Demand:
 
     rate: float  # tasks a second
     agent_seconds: float  # that the agent itself takes, mostly waiting for a model
+    dispatchers: int = 1  # processes that dispatch, in each project, at the least
 
     @property
     def writes(self) -> float:
@@ -42,7 +43,7 @@ class Demand:
     @property
     def each(self) -> Demand:
         """What one of the projects has to bear."""
-        return Demand(rate=self.rate / self.projects, agent_seconds=self.agent_seconds)
+        return replace(self, rate=self.rate / self.projects)
 
     @property
     def ramp_minutes(self) -> float:
@@ -72,7 +73,8 @@ class Demand:
     def instances(self, function: str) -> int:
         """Instances of that function in one project: by their threads, or by their CPU."""
         threads = self.each.rate * self.seconds(function) / limits.CONCURRENCY[function]
-        return math.ceil(max(threads, self.each.rate * limits.CPU / limits.UTILIZATION))
+        needed = math.ceil(max(threads, self.each.rate * limits.CPU / limits.UTILIZATION))
+        return max(needed, self.dispatchers) if function == "dispatch" else needed
 
     @property
     def vcpus(self) -> int:
@@ -132,8 +134,6 @@ class Demand:
         if self.load.commits > limits.DOCUMENT:
             seconds = ledger.purse_seconds(self.instances("dispatch"), self.each.rate)
             yield f"PURSE_SECONDS={seconds}"
-        if self.pushed > limits.PUSHED:
-            yield f"a quota of {self.pushed / 1e6:,.0f} MB/s of pushes"
 
     def bounds(self) -> Iterator[str]:
         """What binds here, and no setting lifts."""

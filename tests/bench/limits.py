@@ -41,11 +41,10 @@ DOCUMENT = 1.0  # sustained writes a second of one document; a soft limit
 
 # https://cloud.google.com/pubsub/docs/push#delivery-rate
 # https://cloud.google.com/pubsub/quotas: the large regions', us-central1 among them, per project.
-# The page's own table was not in the stored copies; both figures are as others quote it.
+# That page's table was not in the stored copies: PUSHED is as others quote it.
 WINDOW = 3_000  # messages under way of a subscription, if its pushes take QUICK or longer
 QUICK = 1.0  # seconds: below it the window grows as needed
-PUBLISHED = 4_000_000_000  # bytes a second
-PUSHED = 440_000_000  # bytes a second
+PUSHED = 440_000_000  # bytes a second; ten times as many may be published
 
 # https://cloud.google.com/run/docs/configuring/max-instances-limits
 # https://cloud.google.com/run/docs/about-concurrency, https://cloud.google.com/run/docs/about-instance-autoscaling

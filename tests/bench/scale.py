@@ -23,6 +23,9 @@ ROWS: dict[str, Callable[[Demand], str]] = {
     "projects": lambda demand: f"{demand.projects:,}",
     "minutes to grow to it": lambda demand: f"{demand.ramp_minutes:.0f}",
     "an agent's pushes under way": lambda demand: f"{demand.under_way:,.0f}",
+    f"MB pushed a second in each, of {limits.PUSHED / 1e6:.0f}": lambda demand: (
+        f"{demand.pushed / 1e6:.2f}"
+    ),
     "instances in each: dispatch, agent, results": lambda demand: ", ".join(
         f"{demand.instances(function):,}" for function in limits.CONCURRENCY
     ),
@@ -39,7 +42,8 @@ ROWS: dict[str, Callable[[Demand], str]] = {
 def main() -> int:
     """Prints what each rate needs; 0."""
     asked = _asked()
-    demands = [Demand(rate=rate, agent_seconds=asked.agent_seconds) for rate in asked.rate or RATES]
+    told = {"agent_seconds": asked.agent_seconds, "dispatchers": asked.dispatchers}
+    demands = [Demand(rate=rate, **told) for rate in asked.rate or RATES]
     if asked.chart:
         from tests.bench import scale_chart
 
@@ -106,6 +110,14 @@ def _asked() -> argparse.Namespace:
         default=0.5,
         metavar="S",
         help="that an agent itself takes for a task (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--dispatchers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that dispatch in each project, at the least: an autoscaler may start more"
+        " than are needed, and each has a purse of its own",
     )
     parser.add_argument("--json", action="store_true", help="for a program")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draws it there, as PNG")

@@ -85,6 +85,8 @@ def test_longer_purses_keep_a_ledger_below_one_commit_a_second() -> None:
     seconds = ledger.purse_seconds(100, 1_000)
     assert 60 < seconds <= 300
     assert ledger.simulate(100, 1_000, seconds).commits <= limits.DOCUMENT
+    many = Demand(rate=1_000, agent_seconds=0.5, dispatchers=100)
+    assert f"PURSE_SECONDS={seconds}" in many.settings()
 
 
 def test_the_command_prints_each_rate_and_draws(
