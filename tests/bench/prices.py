@@ -21,7 +21,8 @@ MILLION = 1_000_000
 
 # Dollars for a million tasks of one step, as noted on 2026-11-22. On 2026-11-23 public pages
 # confirmed what follows; of Hatchet, Trigger.dev and Inngest no copy of a price page was found.
-#   Cloud Tasks: $0.40 per million operations, create and push (cloud.google.com/tasks/docs/pricing).
+#   Cloud Tasks: $0.40 per million operations, of which a task takes two, create and push
+#     (cloud.google.com/tasks/docs/pricing).
 #   Step Functions, standard: $25 per million transitions, of which a task takes two or three
 #     (aws.amazon.com/step-functions/pricing).
 #   Temporal Cloud: two actions at least; the copies of docs.temporal.io/cloud/pricing that were

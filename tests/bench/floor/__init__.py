@@ -1,0 +1,1 @@
+"""The floor: the same hops as plain functions, without storage, checks or tokens."""
