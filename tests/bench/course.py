@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from emulators.cluster import Cluster
 
@@ -33,6 +35,7 @@ class Lap:
 
     latencies: list[float]  # seconds from the request to the end
     seconds: float  # from the first request to the last end
+    cpu: float  # seconds that the cluster's own processes took: functions, gateway and bridge
 
     @property
     def throughput(self) -> float:
@@ -45,7 +48,7 @@ class Course:
 
     def __init__(self, name: str, cluster: Cluster, finish: Finish) -> None:
         self.name = name
-        self._port = cluster.layout.ports.gateway
+        self._cluster = cluster
         self._finish = finish
 
     def lap(self, tasks: int, in_flight: int) -> Lap:
@@ -54,8 +57,10 @@ class Course:
         lock = threading.Lock()
         times: list[tuple[float, float]] = []
 
+        port = self._cluster.layout.ports.gateway
+
         def work() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
             while True:
                 with lock:
                     if next(left, None) is None:
@@ -63,11 +68,27 @@ class Course:
                 times.append(self._timed(connection))
             connection.close()
 
+        before = self._cpu()
         with ThreadPoolExecutor(in_flight) as pool:
             for worker in [pool.submit(work) for _ in range(in_flight)]:
                 worker.result()
         starts, ends = zip(*times, strict=True)
-        return Lap(latencies=[end - start for start, end in times], seconds=max(ends) - min(starts))
+        return Lap(
+            latencies=[end - start for start, end in times],
+            seconds=max(ends) - min(starts),
+            cpu=self._cpu() - before,
+        )
+
+    def _cpu(self) -> float:
+        """Seconds of CPU that the processes of the cluster have taken so far."""
+        groups = {self._cluster.pid(name) for name in (*self._cluster.layout.internal, "edge")}
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended meanwhile
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[2]) in groups:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def _timed(self, connection: http.client.HTTPConnection) -> tuple[float, float]:
         """When a task began and ended, in seconds since the epoch."""
@@ -101,7 +122,7 @@ class Finish:
         return self._ends.pop(task_id)
 
     def watch(self) -> None:
-        """Reads on until it is stopped; asleep while nobody waits."""
+        """Reads on until it is stopped."""
         with self._log.open() as lines:
             rest = ""
             while not self._stopped.is_set():
