@@ -72,7 +72,7 @@ Measured = Mapping[tuple[str, int], Laps]
 
 def part(options: Options) -> Part:
     """Milliseconds and tasks a second; ratios are to the floor."""
-    rounds, warm_up = (3, 200) if options.quick else (8, 2000)  # Java takes that long to be fast
+    rounds, warm_up = (3, 400) if options.quick else (8, 2000)  # Java takes that long to be fast
     tasks = {1: 30, 8: 80, 32: 160} if options.quick else {1: 100, 8: 240, 32: 640}
     with tempfile.TemporaryDirectory() as folder, _courses(options, Path(folder)) as courses:
         for each in courses:
