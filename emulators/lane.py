@@ -102,8 +102,8 @@ class Lane:
                 self._pushing -= 1
                 self._freed.set()
             if answer.accepted:
-                await self._source.ack(self.name, delivery.ack_id)
                 self._kick("results" if self._hop.subscription.agent else self._next)
+                await self._source.ack(self.name, delivery.ack_id)
             else:
                 await self._refused(delivery, answer)
         except errors.Unavailable as error:  # it comes again, at the end of its lease

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
@@ -23,7 +24,8 @@ from shared.store import Filter, Put, Query, Total
 TRIES = 40  # of a compare-and-set on a ledger
 PAUSE = 0.005  # seconds: the first pause between two tries, with full jitter, doubling
 LONGEST_PAUSE = 0.5  # seconds
-MARGIN = 0.2  # of a purse's life: so long before its end nothing more is handed out
+MARGIN = 0.2  # of a purse's life: so long before its end nothing more is handed out, or up to
+# twice as long: processes that started together must not come back to the ledger together
 
 
 @dataclass
@@ -121,10 +123,15 @@ def open_purse(services: Services, account: str, need: int, want: int, owner: st
         ledger=ledger.path,
         owners=holder.owners,
         expiry=purse.expiry,
-        last=asked + services.config.purse_seconds * (1 - MARGIN),
+        last=asked + services.config.purse_seconds * (1 - MARGIN * (1 + _jitter(name))),
         grant=purse.grant,
         left=purse.grant,
     )
+
+
+def _jitter(name: str) -> float:
+    """Between 0 and 1, by a purse's name."""
+    return zlib.crc32(name.encode()) / 2**32
 
 
 def _check_owner(account: str, owners: Sequence[str], owner: str) -> None:

@@ -31,7 +31,8 @@ class Load:
 @dataclass
 class _Writer:
     rate: float  # tasks a second that this process dispatches; 0: the sweep
-    life: float  # seconds that a purse is handed out at most
+    purse_seconds: float
+    dice: random.Random
     grant: int = 1  # tasks
     seen: int = 0  # the version that it has read
     tries: int = 0
@@ -43,15 +44,16 @@ class _Writer:
         if not self.rate:
             return SWEEP
         lasts = self.grant / self.rate
-        self.grant = 2 * self.grant if lasts < self.life else max(1, round(self.rate * self.life))
-        return min(lasts, self.life)
+        life = self.purse_seconds * (1 - MARGIN * (1 + self.dice.random()))
+        self.grant = 2 * self.grant if lasts < life else max(1, round(self.rate * life))
+        return min(lasts, life)
 
 
 def simulate(processes: int, rate: float, purse_seconds: float, seed: int = 1) -> Load:
     """The load where that many processes dispatch `rate` tasks a second on one account."""
     dice = random.Random(seed)
-    life = (1 - MARGIN) * purse_seconds
-    writers = [_Writer(rate / processes, life) for _ in range(processes)] + [_Writer(0, 0)]
+    rates = [rate / processes] * processes + [0.0]  # the last is the sweep's
+    writers = [_Writer(each, purse_seconds, dice) for each in rates]
     # All have their first task within a second: a restart of every instance at once.
     agenda = [(dice.random(), number, True) for number in range(len(writers))]
     heapq.heapify(agenda)

@@ -134,7 +134,9 @@ def tapped(tally: Tally) -> Iterator[None]:
     opened = grpc.insecure_channel
     calls = WireCalls(tally)
     with mock.patch.object(
-        grpc, "insecure_channel", lambda host: grpc.intercept_channel(opened(host), calls)
+        grpc,
+        "insecure_channel",
+        lambda *to, **how: grpc.intercept_channel(opened(*to, **how), calls),
     ):
         yield
 
