@@ -1,0 +1,5 @@
+"""functions-framework's hello world: what any function here is measured against."""
+
+
+def hello(request):
+    return "hello, world"
