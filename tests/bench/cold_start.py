@@ -44,7 +44,8 @@ def part(options: Options) -> Part:
     where = "Google's emulators" if options.google else "the embedded backend"
     about = (
         f"process start to the first real answer, on {where}, with bytecode, in turn with"
-        " functions-framework's hello world; medians; memory: resident, of gunicorn's master and worker, after that answer"
+        " functions-framework's hello world; medians; memory: resident after that answer, of"
+        " gunicorn's master and worker"
     )
     return Part(name="cold start ÷ hello world", about=about, figures=figures, details=details)
 

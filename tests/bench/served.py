@@ -103,6 +103,13 @@ class Served:
             raise AssertionError(f"{self.name}: {answer.status} {told}\n{self.tail()}")
         return body
 
+    def repeat(self, visit: Visit, times: int) -> None:
+        """The same visit again and again, on a connection of its own."""
+        connection = self.connect()
+        for _ in range(times):
+            self.visit(visit, connection)
+        connection.close()
+
     def first(self, visit: Visit) -> float:
         """Seconds from the start of the process to its answer."""
         connection = self.connect()
@@ -148,4 +155,4 @@ def threads(function: str) -> str:
     text = HOPS.read_text()
     [default] = re.findall(r"^ +concurrency +=\s*(\d+)", text, re.MULTILINE)
     named = dict(re.findall(r"^ +(\w+) += \{.*\bconcurrency = (\d+)", text, re.MULTILINE))
-    return named.get("agent" if function.startswith("agent_") else function, default)
+    return str(named.get("agent" if function.startswith("agent_") else function, default))

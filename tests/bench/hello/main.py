@@ -1,5 +1,5 @@
 """functions-framework's hello world: what any function here is measured against."""
 
 
-def hello(request):
+def hello(request: object) -> str:
     return "hello, world"

@@ -1,0 +1,95 @@
+"""A store with many tasks in it, as months of work leave it, and what the product does there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from shared import models, pages, sweeper, tasks, transitions
+from shared.messages import Outcome
+from shared.models import SECOND, Task
+from shared.services import Services
+from shared.store import Put
+from tests.bench import backend
+from tests.chaos import auditor
+
+BUDGET, COST = 100_000, 50_000  # micros
+LEASE = 3600.0  # seconds: nothing falls due while it is measured
+GAP = 20 * SECOND  # between two tasks that were made
+LIVE, FAILED = 0.01, 0.1  # of all tasks
+PAGE = 50  # tasks
+DONE = Outcome(status="succeeded", result=json.dumps({"echo": {"msg": "hi"}}))
+BROKEN = Outcome(status="failed", error=transitions.fault("agent_failed", "it did not work"))
+Answer = TypeVar("Answer")
+OPERATIONS = ("get", "create", "claim", "finish", "sweep of nothing", "list", "list by status")
+
+
+@dataclass
+class Population:
+    """So many tasks in a store that was empty."""
+
+    services: Services
+    size: int
+    times: dict[str, list[float]] = field(default_factory=lambda: {each: [] for each in OPERATIONS})
+
+    def __post_init__(self) -> None:
+        queued = self._task()
+        running = transitions.claimed(self.services, queued, COST, LEASE)
+        kinds = [transitions.ended(self.services, running, each) for each in (BROKEN, DONE)]
+        failed, succeeded = (each.fields() for each in kinds)
+        live = queued.fields()
+        puts = []
+        for number in range(self.size):
+            ends = failed if number % (1 / FAILED) == 1 else succeeded
+            fields = live if number % (1 / LIVE) == 0 else ends
+            created = queued.created_at - (number + 1) * GAP
+            path = models.path(self.services.new_id())
+            puts.append(Put(path, {**fields, "createdAt": created}))
+        backend.fill(self.services, puts)
+        self._some = [put.path.rpartition("/")[2] for put in puts[:: max(1, self.size // 1000)]]
+
+    def work(self) -> None:
+        """Every operation once; its seconds are added to `times`."""
+        here, number = self.services, len(self.times["get"])
+        self._timed("get", lambda: tasks.get(here, self._some[number * 7 % len(self._some)]))
+        task = self._task()
+        task, _ = self._timed("create", lambda: tasks.create(here, task))
+        task = self._timed("claim", lambda: tasks.claim(here, task, COST, LEASE))
+        self._timed("finish", lambda: tasks.finish(here, task, DONE))
+        moved = self._timed("sweep of nothing", lambda: sweeper.sweep(here))
+        page = self._timed("list", lambda: pages.tasks(here, {"limit": PAGE}))
+        asked = {"limit": PAGE, "status": "failed"}
+        chosen = self._timed("list by status", lambda: pages.tasks(here, asked))
+        assert moved == 0
+        assert [len(each["tasks"]) for each in (page, chosen)] == [PAGE, PAGE]
+
+    def audit(self) -> float:
+        """Seconds that the auditor takes, which reads every task."""
+        began = time.perf_counter()
+        found = auditor.audit(self.services.store, auditor.Terms())
+        assert not found, found[:3]
+        return time.perf_counter() - began
+
+    def _timed(self, operation: str, call: Callable[[], Answer]) -> Answer:
+        began = time.perf_counter()
+        answer = call()
+        self.times[operation].append(time.perf_counter() - began)
+        return answer
+
+    def _task(self) -> Task:
+        now = self.services.now()
+        return Task(
+            id=self.services.new_id(),
+            agent="light",
+            payload=json.dumps({"msg": "hi", "text": "what a task has to say " * 10}),
+            deadline=now + int(LEASE * SECOND),
+            budget=BUDGET,
+            held=BUDGET,
+            max_attempts=5,
+            trace_id=self.services.new_id(),
+            created_at=now,
+            wake_at=now + int(LEASE * SECOND),
+        )
