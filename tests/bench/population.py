@@ -21,10 +21,14 @@ LEASE = 3600.0  # seconds: nothing falls due while it is measured
 GAP = 20 * SECOND  # between two tasks that were made
 LIVE, FAILED = 0.01, 0.1  # of all tasks
 PAGE = 50  # tasks
+SELDOM = 5  # rounds to one of what takes long
 DONE = Outcome(status="succeeded", result=json.dumps({"echo": {"msg": "hi"}}))
 BROKEN = Outcome(status="failed", error=transitions.fault("agent_failed", "it did not work"))
 Answer = TypeVar("Answer")
-OPERATIONS = ("get", "create", "claim", "finish", "sweep of nothing", "list", "list by status")
+OPERATIONS = (
+    *("get", "create", "claim", "finish", "sweep of nothing"),
+    *("list", "list by status", "list from the middle"),
+)
 
 
 @dataclass
@@ -49,10 +53,12 @@ class Population:
             path = models.path(self.services.new_id())
             puts.append(Put(path, {**fields, "createdAt": created}))
         backend.fill(self.services, puts)
+        middle = puts[self.size // 2]
+        self._middle = f"{middle.data['createdAt']}.{middle.path.rpartition('/')[2]}"
         self._some = [put.path.rpartition("/")[2] for put in puts[:: max(1, self.size // 1000)]]
 
     def work(self) -> None:
-        """Every operation once; its seconds are added to `times`."""
+        """Every operation once, a long one not every time; its seconds are added to `times`."""
         here, number = self.services, len(self.times["get"])
         self._timed("get", lambda: tasks.get(here, self._some[number * 7 % len(self._some)]))
         task = self._task()
@@ -61,10 +67,13 @@ class Population:
         self._timed("finish", lambda: tasks.finish(here, task, DONE))
         moved = self._timed("sweep of nothing", lambda: sweeper.sweep(here))
         page = self._timed("list", lambda: pages.tasks(here, {"limit": PAGE}))
-        asked = {"limit": PAGE, "status": "failed"}
-        chosen = self._timed("list by status", lambda: pages.tasks(here, asked))
+        failed = {"limit": PAGE, "status": "failed"}
+        chosen = self._timed("list by status", lambda: pages.tasks(here, failed))
         assert moved == 0
         assert [len(each["tasks"]) for each in (page, chosen)] == [PAGE, PAGE]
+        if number % SELDOM == 0:
+            middle = {"limit": PAGE, "pageToken": self._middle}
+            self._timed("list from the middle", lambda: pages.tasks(here, middle))
 
     def audit(self) -> float:
         """Seconds that the auditor takes, which reads every task."""
