@@ -31,6 +31,10 @@ class Reaper:
         assert self._process.stdin
         os.write(self._process.stdin.fileno(), b"+%d\n" % os.getpid())
 
+    def adopt(self, group: int) -> None:
+        """The same by its parent, where a fork is not safe: gRPC's threads survive it badly."""
+        self._tell(f"+{group}")
+
     def forget(self, group: int) -> None:
         """The group has ended."""
         self._tell(f"-{group}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
 import http.client
 import os
 import re
@@ -70,12 +71,13 @@ class Served:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=self._backend.undertaker.enlist,
             )
+        self._backend.undertaker.adopt(self._process.pid)
 
     def end(self) -> None:
         """Kills it, whatever it does."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._backend.undertaker.forget(self._process.pid)
 
