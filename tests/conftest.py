@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from emulators import Refused, cloudsdk, reaper, runner, topology
 from emulators.layout import Layout, Ports
@@ -20,7 +21,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 BOOT = 120.0  # seconds that the emulators may take on a busy machine
-MISSING = pytest.StashKey[str]()
+MISSING = "NOT CHECKED on Google's emulators"
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +40,9 @@ def emulators(
         programs = cloudsdk.programs(layout)
     except Refused as missing:
         reason = str(missing).splitlines()[0]
-        request.config.stash[MISSING] = reason
         if os.environ.get("REQUIRE_GOOGLE_EMULATORS") == "1":
             pytest.fail(f"REQUIRE_GOOGLE_EMULATORS=1, but: {missing}")
-        pytest.skip(f"NOT CHECKED on Google's emulators: {reason}")
+        pytest.skip(f"{MISSING}: {reason}")
     with reaper.Reaper() as undertaker:
         processes = [runner.Process(program, undertaker, print) for program in programs]
         for process in processes:
@@ -62,23 +62,36 @@ def _await(processes: list[runner.Process]) -> None:
         time.sleep(0.02)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Nobody shall mistake a skipped half for a passed one."""
-    missing = config.stash.get(MISSING, None)
-    if missing:
-        loud = f"NOT CHECKED on Google's emulators: {missing}"
-        terminalreporter.write_line(loud, red=True, bold=True)
+    skipped = terminalreporter.stats.get("skipped", ())
+    for reason in sorted({each.longrepr[2].removeprefix("Skipped: ") for each in skipped}):
+        if reason.startswith(MISSING):
+            terminalreporter.write_line(reason, red=True, bold=True)
 
 
 # What needs a browser, Terraform, or many starts of the whole cloud: `tests/run --all`, and CI.
 LONG = ("infra/", "console/", "emulators/", "agents/test_processes.py")
+FLOW = "tests/flow/"  # all of it shares one cloud a backend
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the long suites as slow."""
+    """Marks the long suites as slow; the one that stays together for longest begins."""
     here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(LONG):
+        path = item.path.relative_to(here).as_posix()
+        if path.startswith(LONG):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: not item.nodeid.startswith(FLOW))
+
+
+class ByCloud(LoadScopeScheduling):
+    """What shares running processes stays together: a file, and all of the flow's files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return FLOW if nodeid.startswith(FLOW) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByCloud:
+    """How tests are dealt out to processes that run side by side."""
+    return ByCloud(config, log)

@@ -229,6 +229,7 @@ def a_refusal_is_paid_for_like_a_lost_answer(patch: Patch) -> None:
     patch.setattr(provider, "_refusal", lambda error: provider.Lost(str(error)))
 
 
+@pytest.mark.slow  # together
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_seeded_bug_is_caught(bug: str, tmp_path: Path, monkeypatch: Patch) -> None:
     seed, exam = BUGS[bug]
@@ -237,6 +238,7 @@ def test_a_seeded_bug_is_caught(bug: str, tmp_path: Path, monkeypatch: Patch) ->
         exam(tmp_path)
 
 
+@pytest.mark.slow
 def test_without_a_bug_the_same_tests_pass(tmp_path: Path) -> None:
     """They run on their own too; here, that what wraps them does not make them fail."""
     for number, exam in enumerate({id(exam): exam for _, exam in BUGS.values()}.values()):

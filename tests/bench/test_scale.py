@@ -89,6 +89,7 @@ def test_longer_purses_keep_a_ledger_below_one_commit_a_second() -> None:
     assert f"PURSE_SECONDS={seconds}" in many.settings()
 
 
+@pytest.mark.slow
 def test_the_command_prints_each_rate_and_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,9 @@ PARTS = (*IN_PROCESS, *ON_GOOGLE, *ON_BOTH)
 def main() -> int:
     """0 where nothing is wrong; 1 where an invariant broke."""
     asked = _asked()
-    options = report.Options(seed=asked.seed, full=asked.full, tasks=asked.tasks)
+    options = report.Options(
+        seed=asked.seed, form="full" if asked.full else "short", tasks=asked.tasks
+    )
     print(f"seed {options.seed}", flush=True)
     parts = []
     for name in asked.only or PARTS:

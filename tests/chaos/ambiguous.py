@@ -26,7 +26,8 @@ from tests.chaos.proxy import Call, Fault, When
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 WHENS: tuple[When, ...] = ("before", "after", "late")
 LATE = 0.3  # seconds
-SAMPLE, PAIRS = 40, 240  # cases of the short form; random pairs of faults in the long one
+SAMPLE = {"brief": 40, "short": 100}  # cases; in the full form all, and
+PAIRS = 240  # random pairs of faults
 AT_ONCE = 24
 PATIENCE = 60.0  # seconds a case may take
 PAUSE = 0.2  # seconds between two tries of a client
@@ -127,7 +128,9 @@ class _Ambiguous:
             {first: self._any(), second: self._any()}
             for first, second in (self._dice.sample(range(steps), 2) for _ in range(PAIRS))
         ]
-        chosen = each + pairs if self._options.full else self._dice.sample(each + pairs, SAMPLE)
+        chosen, form = each + pairs, self._options.form
+        if form != "full":
+            chosen = self._dice.sample(chosen, SAMPLE[form])
         return [Case(f"case-{number}", faults) for number, faults in enumerate(chosen, 1)]
 
     def _any(self) -> Fault:
@@ -200,7 +203,7 @@ class _Ambiguous:
             violations=self._violations,
             unexercised=[] if struck else ["faults"],
             replay=f"tests/chaos/run --only ambiguous --seed {self._options.seed}"
-            + (" --full" if self._options.full else ""),
+            + (" --full" if self._options.form == "full" else ""),
         )
 
 

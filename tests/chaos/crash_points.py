@@ -13,6 +13,7 @@ from tests.chaos.steps import Fault
 from tests.chaos.world import World
 
 Plan = dict[int, Fault]
+SHARES = {"brief": (0.1, 0.0), "short": (0.25, 0.0), "full": (1.0, 0.02)}  # of singles, pairs
 
 
 @dataclass
@@ -122,8 +123,8 @@ def first(tally: Tally, count: int = 20) -> list[str]:
 
 
 def part(options: report.Options) -> report.Part:
-    """See `report.Run`: a share of the single faults; in the long form all, and pairs."""
-    tally = run(options.seed, *((1.0, 0.02) if options.full else (0.25, 0.0)))
+    """See `report.Run`: a share of the single faults; in the full form all, and pairs."""
+    tally = run(options.seed, *SHARES[options.form])
     return report.Part(
         name="crash points",
         claim="a fault at any outside step, alone or in pairs, leaves nothing wrong once it rests",

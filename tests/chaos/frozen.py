@@ -25,7 +25,7 @@ STEPS = {  # what is about to happen when it freezes, and the cents both attempt
     "refund": (5, 17),
     "publication of the result": (6, 15),
 }
-SHORT = ("claim", "charge", "publication of the result")
+CHOSEN = {"brief": ("charge",), "short": ("claim", "charge", "publication of the result")}
 REFUSED = ("fenced", "late result", "left alone")  # what the log says of one that is too late
 PATIENCE = 60.0  # seconds
 PAUSE = 0.1  # seconds between two looks
@@ -39,8 +39,8 @@ Found = TypeVar("Found")
 
 
 def part(options: report.Options) -> report.Part:
-    """Freezes an agent at each of its steps in the long form, at some in the short one."""
-    names = tuple(STEPS) if options.full else SHORT
+    """Freezes an agent at each of its steps in the full form, at some in the others."""
+    names = STEPS if options.form == "full" else CHOSEN[options.form]
     violations: list[str] = []
     with (
         tempfile.TemporaryDirectory(prefix="frozen-") as folder,

@@ -12,6 +12,7 @@ from tests.chaos import auditor, report, steps
 from tests.chaos.world import World
 
 SETTINGS = {"purse_seconds": 4.0, "publish_grace_seconds": 6.0, "lease_seconds": 5.0}
+COUNT = {"brief": 100, "short": 200, "full": 5_000}  # schedules
 STEPS = 2000  # of a schedule, then the faults stop in any case
 DOING = [
     *("succeed", "succeed", "succeed", "stumble", "give up", "fail"),
@@ -160,7 +161,7 @@ def changing(this: Schedule) -> Role:
 
 def part(options: report.Options) -> report.Part:
     """See `report.Run`."""
-    count, violations = 5000 if options.full else 100, []
+    count, violations = COUNT[options.form], []
     events: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     for seed in range(options.seed, options.seed + count):

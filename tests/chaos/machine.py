@@ -25,6 +25,7 @@ from tests.chaos.world import World
 FAULTS = (*steps.CRASHES, *steps.ERRORS["commit"])
 fault = st.none() | st.tuples(st.integers(0, 12), st.sampled_from(FAULTS))
 STEPS = 40  # rules a sequence
+EXAMPLES = {"brief": 40, "short": 60, "full": 2_000}  # sequences
 process = st.sampled_from(["dispatch", "another"])
 pick = st.integers(0, 99)
 Fault = tuple[int, steps.Fault] | None
@@ -280,7 +281,7 @@ def explore(seed: int, examples: int) -> list[str]:
 
 def part(options: report.Options) -> report.Part:
     """See `report.Run`."""
-    examples = 2000 if options.full else 40
+    examples = EXAMPLES[options.form]
     return report.Part(
         name="state machine",
         claim="whatever is done in whatever order, each task is where a simple model says",

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 from emulators.layout import Ports
 
 Figure = str | int | float
+Form = Literal["brief", "short", "full"]  # `tests/run`'s; CI's and `tests/chaos/run`'s; `--full`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,7 @@ class Options:
     """How a run is asked for; the same options replay it."""
 
     seed: int
-    full: bool = False  # the long form: the 10,000 tasks of the soak, the many schedules
+    form: Form = "short"  # how much is done
     google: bool = False  # on Google's emulators, besides the embedded backend
     tasks: int | None = None  # of the soak; None: as many as the form has
     emulators: Ports | None = None  # of Google's, where they listen already; None: started anew

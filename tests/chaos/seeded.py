@@ -71,7 +71,7 @@ def _interrupted(seed: int) -> Iterator[tuple[str, str, str]]:
 
 def part(options: report.Options) -> report.Part:
     """See `report.Run`; prints the table of the bugs, in the short form every fourth of them."""
-    chosen = bugs.all_bugs() if options.full else bugs.all_bugs()[options.seed % 4 :: 4]
+    chosen = bugs.all_bugs() if options.form == "full" else bugs.all_bugs()[options.seed % 4 :: 4]
     catches = [hunt(bug, options.seed) for bug in chosen]
     print(*(catch.row for catch in catches), sep="\n")
     return report.Part(

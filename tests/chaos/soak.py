@@ -16,7 +16,7 @@ from aiohttp import web
 from tests.chaos import auditing, cloud, history, journal, load, mishaps, report
 from tests.chaos.history import History
 
-SHORT, FULL = 300, 10_000  # tasks
+TASKS = {"brief": 60, "short": 1_000, "full": 10_000}
 PURSE = 2.0  # seconds
 ENVIRONMENT = {
     "LEASE_SECONDS": "3",
@@ -45,7 +45,7 @@ def part(options: report.Options) -> report.Part:
 
 class _Soak:
     def __init__(self, folder: Path, options: report.Options) -> None:
-        count = options.tasks or (FULL if options.full else SHORT)
+        count = options.tasks or TASKS[options.form]
         self._folder, self._options, self._seed, self._count = folder, options, options.seed, count
         rare = max(20, count // 40)
         self._mishaps = mishaps.Mishaps(

@@ -1,6 +1,7 @@
-"""The battery in its short form: real processes, on the embedded backend and on Google's emulators.
+"""The battery with real processes, on the embedded backend and on Google's emulators.
 
-`tests/chaos/run --full --google` is the long one.
+Briefly in `tests/run`, in its short form in `tests/run --all`; `tests/chaos/run --full --google` is
+the full one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from emulators.layout import Layout
 from tests.chaos import ambiguous, contention, frozen, report, soak
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
+FORMS = [
+    pytest.param("brief", marks=pytest.mark.brief),
+    pytest.param("short", marks=pytest.mark.slow),
+]
 
 
 def check(part: report.Part) -> None:
@@ -22,23 +27,30 @@ def check(part: report.Part) -> None:
     assert not part.violations, report.complaints(part)
 
 
-def on_google(emulators: Layout, tasks: int | None = None) -> report.Options:
+def on_google(emulators: Layout, form: report.Form = "short") -> report.Options:
     """The options of a run on the emulators at hand."""
-    return report.Options(seed=SEED, google=True, emulators=emulators.ports, tasks=tasks)
+    return report.Options(seed=SEED, google=True, emulators=emulators.ports, form=form)
 
 
-def test_nothing_is_lost_or_overspent_while_processes_die() -> None:
-    check(soak.part(report.Options(seed=SEED, tasks=150)))
-
-
-@pytest.mark.google
-def test_nothing_is_lost_or_overspent_while_processes_die_on_google(emulators: Layout) -> None:
-    check(soak.part(on_google(emulators, tasks=80)))
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_lost_or_overspent_while_processes_die(form: report.Form) -> None:
+    check(soak.part(report.Options(seed=SEED, form=form)))
 
 
 @pytest.mark.google
-def test_a_call_that_fails_in_whatever_way_doubles_nothing(emulators: Layout) -> None:
-    check(ambiguous.part(on_google(emulators)))
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_lost_or_overspent_while_processes_die_on_google(
+    form: report.Form, emulators: Layout
+) -> None:
+    check(soak.part(on_google(emulators, form)))
+
+
+@pytest.mark.google
+@pytest.mark.parametrize("form", FORMS)
+def test_a_call_that_fails_in_whatever_way_doubles_nothing(
+    form: report.Form, emulators: Layout
+) -> None:
+    check(ambiguous.part(on_google(emulators, form)))
 
 
 def test_200_callers_get_just_the_37_places_there_are() -> None:
@@ -50,5 +62,6 @@ def test_200_callers_get_just_the_37_places_there_are_on_google(emulators: Layou
     check(contention.part(on_google(emulators)))
 
 
-def test_an_agent_that_thaws_too_late_changes_nothing() -> None:
-    check(frozen.part(report.Options(seed=SEED)))
+@pytest.mark.parametrize("form", FORMS)
+def test_an_agent_that_thaws_too_late_changes_nothing(form: report.Form) -> None:
+    check(frozen.part(report.Options(seed=SEED, form=form)))

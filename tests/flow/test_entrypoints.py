@@ -18,6 +18,7 @@ from tests.flow.cloud import eventually
 ROOT = topology.FUNCTIONS.parent
 
 
+@pytest.mark.slow  # together
 @pytest.mark.parametrize("target", topology.functions())
 def test_a_target_starts_by_itself_and_answers(target: str, tmp_path: Path) -> None:
     """In the project's environment, with no PYTHONPATH and no configuration at all."""
