@@ -13,7 +13,7 @@ from tests.chaos.steps import Fault
 from tests.chaos.world import World
 
 Plan = dict[int, Fault]
-SHARES = {"brief": (0.1, 0.0), "short": (0.25, 0.0), "full": (1.0, 0.02)}  # of singles, pairs
+SHARES = {"brief": (0.05, 0.0), "short": (0.25, 0.0), "full": (1.0, 0.02)}  # of singles, pairs
 
 
 @dataclass

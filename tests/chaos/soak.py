@@ -16,7 +16,7 @@ from aiohttp import web
 from tests.chaos import auditing, cloud, history, journal, load, mishaps, report
 from tests.chaos.history import History
 
-TASKS = {"brief": 60, "short": 1_000, "full": 10_000}
+TASKS = {"brief": 40, "short": 1_000, "full": 10_000}
 PURSE = 2.0  # seconds
 ENVIRONMENT = {
     "LEASE_SECONDS": "3",

@@ -8,7 +8,7 @@ from tests.chaos.machine import Machine
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=40,
+    max_examples=30,
     stateful_step_count=40,
     deadline=None,
     report_multiple_bugs=False,
