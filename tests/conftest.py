@@ -72,7 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 # What needs a browser, Terraform, or many starts of the whole cloud: `tests/run --all`, and CI.
 LONG = ("infra/", "console/", "emulators/", "agents/test_processes.py")
-FLOW = "tests/flow/"  # all of it shares one cloud a backend
+SHARING = ("tests/infra/", "tests/flow/")  # suites whose files share what takes long to make
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,14 +83,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if path.startswith(LONG):
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not item.nodeid.startswith(FLOW), item.path not in slow))
+    items.sort(key=lambda item: (not item.nodeid.startswith(SHARING), item.path not in slow))
 
 
 class ByCloud(LoadScopeScheduling):
-    """What shares running processes stays together: a file, and all of the flow's files."""
+    """What shares running processes stays together: a file, or a suite."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return FLOW if nodeid.startswith(FLOW) else nodeid.partition("::")[0]
+        suites = (each for each in SHARING if nodeid.startswith(each))
+        return next(suites, nodeid.partition("::")[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByCloud:

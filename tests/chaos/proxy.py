@@ -139,7 +139,11 @@ class Proxy:
             answers = [answer async for answer in asked]
         else:
             unary: Unary = self._channel.unary_unary(call.path)
-            answers = [await unary(call.request, metadata=call.metadata)]
+            try:
+                answers = [await unary(call.request, metadata=call.metadata)]
+            except grpc.aio.AioRpcError:
+                self.witness(call, [])
+                raise
         self.witness(call, answers)
         return answers
 

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from emulators.layout import Layout
-from tests.chaos import ambiguous, contention, frozen, report, soak
+from tests.chaos import ambiguous, contention, frozen, report
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 FORMS = [
@@ -30,19 +30,6 @@ def check(part: report.Part) -> None:
 def on_google(emulators: Layout, form: report.Form = "short") -> report.Options:
     """The options of a run on the emulators at hand."""
     return report.Options(seed=SEED, google=True, emulators=emulators.ports, form=form)
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_nothing_is_lost_or_overspent_while_processes_die(form: report.Form) -> None:
-    check(soak.part(report.Options(seed=SEED, form=form)))
-
-
-@pytest.mark.google
-@pytest.mark.parametrize("form", FORMS)
-def test_nothing_is_lost_or_overspent_while_processes_die_on_google(
-    form: report.Form, emulators: Layout
-) -> None:
-    check(soak.part(on_google(emulators, form)))
 
 
 @pytest.mark.google

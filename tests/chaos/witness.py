@@ -50,29 +50,67 @@ class Embedded:
 
 
 class Firestore:
-    """Sees the commits that took effect on their way through the proxy."""
+    """Sees the commits that took effect on their way through the proxy.
+
+    The emulator itself fails a commit now and then that has taken effect. Such a one is known by
+    what others then find: a document at a version that no commit was seen to make.
+    """
 
     def __init__(self) -> None:
-        self._commits: list[tuple[int, bytes]] = []
+        self._commits: dict[int, bytes] = {}  # by their time
+        self._failed: list[bytes] = []
+        self._found: set[tuple[int, str]] = set()  # versions of documents that were read
 
     def __call__(self, call: Call, answers: list[bytes]) -> None:
         """As `proxy.Witness`."""
-        if call.method == "Commit":
+        if call.method == "Commit" and answers:
             answer = messages.CommitResponse.pb().FromString(answers[0])
-            self._commits.append((wire.micros(answer.commit_time), call.request))
+            self._commits[wire.micros(answer.commit_time)] = call.request
+        elif call.method == "Commit":
+            self._failed.append(call.request)
+        elif call.method == "BatchGetDocuments":
+            for each in map(messages.BatchGetDocumentsResponse.pb().FromString, answers):
+                if each.found.name:
+                    self._found.add((wire.micros(each.found.update_time), _path(each.found.name)))
 
     def changes(self) -> Iterator[Change]:
         """What was committed, in the order of the commits' times."""
         documents: dict[str, dict[str, Any]] = {}
-        for version, request in sorted(self._commits, key=lambda commit: commit[0]):
-            for write in messages.CommitRequest.pb().FromString(request).writes:
-                path = (write.delete or write.update.name).split("/documents/", 1)[1]
+        versions: dict[str, int] = {}
+        unseen = {found[0]: found for found in self._found if found[0] not in self._commits}
+        failed = [_writes(request) for request in self._failed]
+        for version in sorted({*self._commits, *unseen}):
+            if version in self._commits:
+                writes = _writes(self._commits[version])
+            else:
+                path = unseen[version][1]
+                writes = next(each for each in failed if _fits(each, path, versions.get(path, 0)))
+            for write in writes:
+                path = _path(write.delete or write.update.name)
+                versions[path] = version
                 if write.delete:
                     documents.pop(path, None)
                     yield Change(path=path, version=version, data=None)
                     continue
                 documents[path] = _written(documents.get(path, {}), write)
                 yield Change(path=path, version=version, data=documents[path])
+
+
+def _path(name: str) -> str:
+    return name.split("/documents/", 1)[1]
+
+
+def _writes(request: bytes) -> list[Any]:
+    return list(messages.CommitRequest.pb().FromString(request).writes)
+
+
+def _fits(writes: list[Any], path: str, version: int) -> bool:
+    """A commit that could change this document at this version."""
+    return any(
+        _path(write.delete or write.update.name) == path
+        and wire.micros(write.current_document.update_time) == version
+        for write in writes
+    )
 
 
 def _written(before: dict[str, Any], write: Any) -> dict[str, Any]:
