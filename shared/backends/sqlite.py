@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from shared import errors
 
+KNOCK = 0.002  # seconds between two tries to begin a write at the most
 BUSY = 10.0  # seconds a connection waits for another's write to end
 
 
@@ -50,7 +52,7 @@ class Database:
         """
         with _translated():
             connection = self.connection()
-            connection.execute("BEGIN IMMEDIATE")
+            _begin(connection)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -62,6 +64,25 @@ class Database:
         """A number that differs after another connection has written."""
         with self.reading() as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Becomes the one writer. SQLite's own waiting sleeps for up to 100 ms past its turn."""
+    give_up = time.monotonic() + BUSY
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(random.uniform(0, KNOCK))
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY * 1000)}")
 
 
 @contextmanager
