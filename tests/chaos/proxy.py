@@ -15,6 +15,7 @@ When = Literal["before", "after", "late", "slow"]
 SERVER_STREAMS = ("BatchGetDocuments", "RunQuery", "RunAggregationQuery")
 BOTH_STREAM = ("Listen", "Write", "StreamingPull")
 HOP_BY_HOP = ("user-agent", "te", "content-type")
+CALL = 30.0  # seconds the emulator may take: now and then it forgets to answer
 LARGEST = 64 * 1024 * 1024  # bytes of a message
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -98,7 +99,8 @@ class Proxy:
 
     async def _stop(self) -> None:
         await self._server.stop(0)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CALL)
         await self._channel.close()
 
     async def forward(self, method: str, request: bytes, context: Context) -> list[bytes]:
@@ -135,12 +137,12 @@ class Proxy:
     async def _sent(self, call: Call) -> list[bytes]:
         if call.method in SERVER_STREAMS:
             stream: ServerStream = self._channel.unary_stream(call.path)
-            asked = stream(call.request, metadata=call.metadata)
+            asked = stream(call.request, metadata=call.metadata, timeout=CALL)
             answers = [answer async for answer in asked]
         else:
             unary: Unary = self._channel.unary_unary(call.path)
             try:
-                answers = [await unary(call.request, metadata=call.metadata)]
+                answers = [await unary(call.request, metadata=call.metadata, timeout=CALL)]
             except grpc.aio.AioRpcError:
                 self.witness(call, [])
                 raise
