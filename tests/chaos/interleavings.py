@@ -12,7 +12,7 @@ from tests.chaos import auditor, report, steps
 from tests.chaos.world import World
 
 SETTINGS = {"purse_seconds": 4.0, "publish_grace_seconds": 6.0, "lease_seconds": 5.0}
-COUNT = {"brief": 40, "short": 200, "full": 5_000}  # schedules
+COUNT = {"brief": 40, "short": 100, "full": 5_000}  # schedules
 STEPS = 2000  # of a schedule, then the faults stop in any case
 DOING = [
     *("succeed", "succeed", "succeed", "stumble", "give up", "fail"),

@@ -25,7 +25,7 @@ from tests.chaos.world import World
 FAULTS = (*steps.CRASHES, *steps.ERRORS["commit"])
 fault = st.none() | st.tuples(st.integers(0, 12), st.sampled_from(FAULTS))
 STEPS = 40  # rules a sequence
-EXAMPLES = {"brief": 20, "short": 60, "full": 2_000}  # sequences
+EXAMPLES = {"brief": 20, "short": 40, "full": 2_000}  # sequences
 process = st.sampled_from(["dispatch", "another"])
 pick = st.integers(0, 99)
 Fault = tuple[int, steps.Fault] | None
