@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.request
 
@@ -15,7 +16,10 @@ PROMISES = {
     "kill": ["nothing is lost, another attempt finishes", "each attempt was charged once"],
     "twice": ["one copy was left alone", "one attempt, one charge"],
     "acks": ["both late ones found it ended", "no second run, no second charge"],
-    "freeze": ["Refused: fenced", "the fenced attempt changed nothing, attempt 2 counts"],
+    "freeze": [
+        re.compile("Refused: (fenced|task_ended)"),  # attempt 2 is still at work, or not
+        "the fenced attempt changed nothing, attempt 2 counts",
+    ],
     "overspend": ["37 admitted, 163 refused with 402", "not a cent over"],
 }
 

@@ -151,9 +151,6 @@ def test_what_the_server_refuses_is_said_beside_the_form(page: Page, cloud: Clus
 
 def test_an_account_is_opened_watched_and_limited(page: Page, cloud: Cluster) -> None:
     page.goto(f"{cloud.gateway_url}/console/accounts")
-    panel = page.locator("details")
-    if panel.get_attribute("open") is None:
-        panel.locator("summary").click()
     page.get_by_label("Name").fill("visitors")
     page.get_by_label("Limit, in cents").fill("100")
     page.get_by_role("button", name="Open").click()

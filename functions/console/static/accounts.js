@@ -23,7 +23,6 @@ async function look() {
     const { accounts } = await get("/console/api/accounts");
     fill(byId("accounts"), ...accounts.map(card));
     fill(byId("state"), accounts.length ? null : blank("No accounts yet", "Open one below, then name it when you dispatch."));
-    if (!accounts.length) document.querySelector("details").open = true;
   } catch (problem) {
     fill(byId("state"), wrong(problem, look));
     if (!problem.status) throw problem;
