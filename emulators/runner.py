@@ -92,6 +92,8 @@ class Process:
 
     def join(self) -> None:
         """Waits until it has ended, after `GRACE` not gently."""
+        if self._thread.ident is None:  # Ctrl-C came before it was started
+            return
         self._thread.join(GRACE)
         self._signal(signal.SIGKILL)
         self._thread.join()

@@ -42,9 +42,17 @@ def main() -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)  # once is enough: the rest must not cut the end short
+    _stop_once()
     raise Stopped
+
+
+def _stop_once() -> None:
+    """The end must not be cut short by another signal.
+
+    To ignore them by SIG_IGN would have Python complain of one that came together with the first.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
 
 
 def _options() -> argparse.Namespace:
@@ -111,8 +119,7 @@ def _run(options: argparse.Namespace) -> int:
         extras.open_account(cluster.gateway_url)
         _follow(cluster, colour)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        _stop_once()
         cluster.stop()
 
 

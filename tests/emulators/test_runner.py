@@ -165,6 +165,19 @@ def test_a_process_that_is_stopped_while_it_backs_off_never_comes_back(
     assert process.pid is None
 
 
+def test_one_that_was_never_started_can_be_stopped(
+    tmp_path: Path, watchdog: reaper.Reaper, deaths: Deaths
+) -> None:
+    """As a cluster does where Ctrl-C comes between the making of a process and its start."""
+    program = runner.Program(
+        name="none", command=[], environment={}, log=tmp_path / "log", health="http://127.0.0.1:1/"
+    )
+    process = runner.Process(program, watchdog, deaths.append)
+    process.stop()
+    process.join()
+    assert process.pid is None
+
+
 def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     parent = """
 import os, sys, time

@@ -58,8 +58,12 @@ def marked(mark: str) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_stays_behind(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGKILL], [signal.SIGINT, signal.SIGTERM]],
+    ids=["interrupt", "terminate", "kill", "both at once"],
+)
+def test_nothing_stays_behind(tmp_path: Path, numbers: list[signal.Signals]) -> None:
     mark, option = uuid4().hex, ports()
     with up(tmp_path, option, mark=mark) as running:
         assert running.stdout
@@ -67,9 +71,12 @@ def test_nothing_stays_behind(tmp_path: Path, number: signal.Signals) -> None:
         assert "Zantara is up" in banner[0]
         assert any("curl -s http" in line for line in banner)
         assert len(marked(mark)) > 3
-        running.send_signal(number)
+        for number in (signal.SIGSTOP, *numbers, signal.SIGCONT):
+            running.send_signal(number)
         until(lambda: not marked(mark))
-        assert running.wait() == (-number if number == signal.SIGKILL else 0)
+        assert running.wait() == (-signal.SIGKILL if signal.SIGKILL in numbers else 0)
+        assert running.stderr
+        assert running.stderr.read() == ""
     first = int(option.partition("=")[2])
     assert all(layout.is_free(port) for port in range(first, first + 4))
 
