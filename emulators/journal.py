@@ -64,7 +64,8 @@ def readable(entry: Entry, colour: bool = False) -> str:
         words.append(f"attempt {entry['attempt']}")
     if "costCents" in entry:
         words.append(f"{entry['costCents']} ¢")
-    words += [str(entry[name]) for name in ("subscription", "code", "detail") if name in entry]
+    why = ("subscription", "code", "detail", "exception")
+    words += [str(entry[name]) for name in why if name in entry]
     if "againInSeconds" in entry:
         words.append(f"again in {entry['againInSeconds']} s")
     text = "  ".join([words[0].ljust(10), *words[1:]]) if words[1:] else words[0]

@@ -86,7 +86,7 @@ def _pushed(this: Agent, pushed: push.Pushed) -> None:
         log.event("refused", **hops.about(refused.task), **(refused.outcome.error or {}))
         return
     except (errors.TaskEnded, errors.InProgress) as taken:
-        log.event("left alone", code=taken.code, detail=taken.detail)
+        log.event("left alone", **hops.about(taken.task), code=taken.code, detail=taken.detail)
         return
     if task.terminal:
         endings.announce(current, task)

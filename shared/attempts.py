@@ -84,7 +84,8 @@ def _outcome(this: Agent, context: Context) -> Attempt:
     except errors.Error as error:
         return replace(_failed(error.code, error.detail), retryable=error.retryable)
     except Exception as error:
-        log.event("attempt failed", "WARNING", **hops.about(context.task), exception=repr(error))
+        told = {"exception": repr(error), "stack": log.stack(error)}
+        log.event("attempt failed", "WARNING", **hops.about(context.task), **told)
         detail = f"{type(error).__name__}: {error}"
         return replace(_failed("agent_error", detail), retryable=True)
     try:

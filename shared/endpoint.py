@@ -74,7 +74,7 @@ class Endpoint:
         except exceptions.NotFound:
             return problem(errors.NotFound(f"there is nothing at {request.path}"))
         except Exception as error:  # the last resort: nothing internal may leave
-            log.event("crashed", "ERROR", exception=repr(error), stack=_stack(error))
+            log.event("crashed", "ERROR", exception=repr(error), stack=log.stack(error))
             return problem(errors.Error("an internal error; the log of this function tells more"))
 
 
@@ -151,9 +151,3 @@ def _openapi(request: flask.Request) -> flask.Response:
     from shared import openapi  # takes a moment to make, and is seldom asked for
 
     return answer(openapi.document(services.current().config))
-
-
-def _stack(error: Exception) -> str:
-    import traceback
-
-    return "".join(traceback.format_exception(error))[-8000:]

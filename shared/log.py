@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
+LONGEST_STACK = 8000  # characters
 
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never changed
 _lock = threading.Lock()
@@ -46,3 +47,10 @@ def event(message: str, severity: str = "INFO", **fields: Any) -> None:
     with _lock:  # threads share the stream; a line stays whole
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+def stack(error: Exception) -> str:
+    """Where an error came from, as Python tells it; of a long one the end."""
+    import traceback  # takes a moment, and is seldom needed
+
+    return "".join(traceback.format_exception(error))[-LONGEST_STACK:]

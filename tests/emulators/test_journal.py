@@ -67,6 +67,11 @@ def test_a_line_tells_when_who_which_task_what_and_how_much() -> None:
     assert journal.GREEN in coloured
 
 
+def test_an_attempt_that_failed_tells_what_the_agents_code_raised() -> None:
+    line = journal.readable({**HOP, "message": "attempt failed", "exception": "KeyError('msg')"})
+    assert line.endswith("attempt failed  attempt 1  5 ¢  KeyError('msg')")
+
+
 def test_a_refused_push_tells_why_and_when_it_comes_again() -> None:
     entry = json.loads(
         '{"severity": "WARNING", "message": "not acknowledged", "function": "edge",'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -83,6 +84,16 @@ class TestPush:
         assert len(world.published("results")) == 1
         assert world.task(task.id).charged == 50_000
 
+    def test_a_push_left_alone_is_logged_with_its_task_though_no_attribute_names_it(
+        self, world: World, agent: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for _ in range(2):
+            world.push(agent, {"msg": "bare"}, messageId="m1")
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        [result] = world.published("results")
+        named = {each["message"]: (each.get("taskId"), each.get("attempt")) for each in lines}
+        assert named["left alone"] == named["running"] == (result.data["taskId"], 1)
+
     @pytest.mark.parametrize("data", [{"msg": "bare"}, [1, 2], "text", None, 0, {}])
     def test_a_bare_payload_becomes_a_task_and_its_redelivery_is_the_same(
         self, world: World, agent: Any, data: Any
@@ -142,6 +153,16 @@ class TestPush:
         assert (stored.status, stored.attempts, stored.charged) == ("failed", 3, 150_000)
         assert stored.error == {"code": "agent_error", "detail": "RuntimeError: no"}
         assert runs() == [1, 2, 3]
+
+    def test_what_an_agents_code_raised_is_logged_with_where_it_came_from(
+        self, world: World, agent: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _, message = dispatched(world, {"raise": "no", "until": 1})
+        world.push(agent, message)
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        [failed] = [line for line in lines if line["message"] == "attempt failed"]
+        assert failed["exception"] == "RuntimeError('no')"
+        assert "raise RuntimeError(DETAILS" in failed["stack"]
 
     def test_a_failure_that_recovers_succeeds(self, world: World, agent: Any) -> None:
         task, message = dispatched(world, {"raise": "no", "until": 1})
