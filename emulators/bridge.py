@@ -3,7 +3,7 @@
 `python -m emulators.bridge` runs it alone, between a Pub/Sub emulator and functions that were
 started by hand. It pushes to `AGENT_PUSH_URL`, or an agent's own `AGENT_<NAME>_URL`, and to
 `ORCH_RESULTS_URL`, `CALLBACK_PUSH_URL`, `SWEEP_PUSH_URL` and `DEAD_LETTER_PUSH_URL`; a hop without
-one is left alone.
+one is left alone. At an `OIDC_CERTS_URL` on this machine it serves its issuer's certificates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from emulators import push, tokens, topology
+from emulators import Refused, certs, push, tokens, topology
 from emulators.lane import Hop, Lane, Terms
 from emulators.layout import FRONT_AGENT, PUSHER, ROOT
 from emulators.sources import Source
@@ -141,13 +141,18 @@ async def _alone(environ: Mapping[str, str]) -> None:
     if not named:
         sys.exit("set AGENT_PUSH_URL and ORCH_RESULTS_URL: the endpoints to push to")
     data = Path(environ.get("ZANTARA_DATA", ROOT / ".zantara"))
-    signer = push.Signer(tokens.Issuer(data), PUSHER)
-    bridge = Bridge(source(settings), named, Terms(project=settings.gcp_project, signer=signer))
-    await bridge.open()
-    for hop in named:
-        print(f"{hop.subscription.name} -> {hop.url}", flush=True)
-    await until_stopped(bridge)
+    issuer = tokens.Issuer(data)
+    terms = Terms(project=settings.gcp_project, signer=push.Signer(issuer, PUSHER))
+    bridge = Bridge(source(settings), named, terms)
+    async with certs.served(issuer, settings.oidc_certs_url):
+        await bridge.open()
+        for hop in named:
+            print(f"{hop.subscription.name} -> {hop.url}", flush=True)
+        await until_stopped(bridge)
 
 
 if __name__ == "__main__":
-    asyncio.run(_alone(os.environ))
+    try:
+        asyncio.run(_alone(os.environ))
+    except (Refused, errors.Misconfigured) as refused:
+        sys.exit(f"zantara: {refused}")

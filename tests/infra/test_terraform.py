@@ -8,12 +8,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from emulators import topology
+from emulators import bridge, topology
 from shared import config
 from tests.bench import limits
 from tests.infra.conftest import NUMBER, ROOT, VARIABLES, Terraform, resources
 
 PLATFORM = {"THREADS"}  # what functions-framework reads, not we
+
+
+class Asked(dict[str, str]):
+    """An environment that has nothing, and remembers what it was asked for."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self[name] = ""
+        return default
 
 
 def test_it_is_formatted_and_valid(terraform: Terraform) -> None:
@@ -96,7 +104,11 @@ def test_the_example_lists_every_variable_with_its_default_and_unit() -> None:
     }
     for name, metadata in variables.items():
         assert about[name] == f"# {metadata['about']}"
-    assert {name for name, _, _ in given} - set(variables) == {"AGENT_LIGHT_URL"}
+    beside = {name: value for name, _, value in given if name not in variables}
+    assert beside.pop("AGENT_LIGHT_URL")
+    asked = Asked()
+    bridge.hops(config.load({}), asked)
+    assert beside.keys() == asked.keys() | {"ZANTARA_DATA"}
 
 
 def test_dispatch_knows_every_agent_and_where_it_is(outputs: dict[str, Any]) -> None:
