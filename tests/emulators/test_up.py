@@ -81,7 +81,12 @@ def test_nothing_stays_behind(tmp_path: Path, numbers: list[signal.Signals]) -> 
     assert all(layout.is_free(port) for port in range(first, first + 4))
 
 
-def test_the_demo_ends_well_and_shows_every_hop_with_its_cents(tmp_path: Path) -> None:
+def test_the_demo_ends_well_and_shows_every_hop_with_its_cents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also behind a proxy, which cannot reach this machine's own ports."""
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
     with up(tmp_path, "--demo", ports()) as running:
         shown, complaints = running.communicate()
     assert (running.returncode, complaints) == (0, "")
