@@ -18,6 +18,7 @@ NAME = r"[a-z][a-z0-9-]{0,39}"  # an agent's
 URL = r"https?://[!-~]+"  # `callbacks` knows better
 HEADER = r"[!-~]{1,255}"  # a key in a header
 PAGE = r"[0-9]{1,16}\.[0-9a-f]{32}"  # where the page before it ended: createdAt.id
+UNKNOWN = "Unknown field"  # as marshmallow says it
 TRACEPARENT = r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
 
 
@@ -182,7 +183,8 @@ def load(schema: Schema, data: Any) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(data)
     except ValidationError as error:
-        refuse([(path, problem) for path, problem in _flat(error.messages)])
+        mend = {UNKNOWN: f"unknown; the fields are {', '.join(schema.fields)}"}
+        refuse([(path, mend.get(problem, problem)) for path, problem in _flat(error.messages)])
     return loaded
 
 

@@ -55,7 +55,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a key as a number": ({"idempotencyKey": 5}, "idempotencyKey", "must be text, not a number"),
     "a broken trace": ({"traceparent": PARENT[:-1]}, "traceparent", "must match"),
     "an account that is a path": ({"account": "a/b"}, "account", "must match"),
-    "an unknown field": ({"prioritty": 1}, "prioritty", "Unknown field"),
+    "an unknown field": ({"prioritty": 1}, "prioritty", "unknown; the fields are payload, ttl,"),
 }
 
 
