@@ -205,6 +205,6 @@ def _pause(value: str) -> float | None:
         return min(float(value), LONGEST_PAUSE)
     try:
         seconds = (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # a year or an offset of a hundred digits
         return None
     return min(max(seconds, 0.0), LONGEST_PAUSE)

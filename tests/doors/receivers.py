@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import sleep, time
+from urllib.parse import unquote
 
 
 @dataclass
@@ -64,7 +65,7 @@ def _status(handler: BaseHTTPRequestHandler, status: int, argument: str) -> None
     elif argument == "date":
         handler.send_header("Retry-After", formatdate(time() + 120, usegmt=True))
     elif argument:
-        handler.send_header("Retry-After", argument)
+        handler.send_header("Retry-After", unquote(argument))
     handler.end_headers()
 
 

@@ -282,6 +282,8 @@ def test_a_certificate_for_another_name_or_from_a_stranger_is_refused(
         ("/503/-5", "retry", None),
         ("/503/soon", "retry", None),
         ("/503/1e9", "retry", None),
+        ("/503/Mon,%2001%20Jan%20" + "9" * 30 + "%2000:00:00%20GMT", "retry", None),
+        ("/503/Mon,%2001%20Jan%202024%2000:00:00%20+" + "9" * 30, "retry", None),
     ],
 )
 def test_the_answer_decides_what_comes_next(
