@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import IO, Any
 
 import flask
 from werkzeug import exceptions
@@ -13,6 +15,8 @@ from shared import errors, log, services, strictjson
 
 BODY = 256 * 1024  # bytes a body may have
 PUSHED = 512 * 1024  # bytes a push may have: base64 and the envelope come on top
+DRAINED = 32 * 1024 * 1024  # bytes that are read of what nobody wants; as Cloud Run lets through
+CHUNK = 64 * 1024  # bytes
 
 Handler = Callable[..., flask.Response]
 
@@ -22,7 +26,7 @@ class Endpoint:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._map = Map()
+        self._map = Map(merge_slashes=False)  # a doubled slash is another path, and no redirect
         self.route("GET", "/health", "/healthz")(_health)
         self.route("GET", "/openapi.json")(_openapi)
 
@@ -40,11 +44,14 @@ class Endpoint:
         """A plain function, as functions-framework wants it."""
 
         def entrypoint(request: flask.Request) -> flask.Response:
-            return self._answer(request)
+            response = self._answer(request)
+            _drain(request)
+            return response
 
         entrypoint.__name__ = self.name
-        if flask.has_app_context():  # functions-framework's own 404 is a page of HTML
+        if flask.has_app_context():  # functions-framework's own answers are pages of HTML
             flask.current_app.register_error_handler(404, _nowhere)
+            flask.current_app.register_error_handler(400, _unreadable)
         return entrypoint
 
     def _answer(self, request: flask.Request) -> flask.Response:
@@ -128,19 +135,48 @@ def query(request: flask.Request) -> dict[str, str]:
 
 
 def raw(request: flask.Request, most: int) -> bytes:
-    """The body's bytes; raises `errors.TooLarge`, also for a chunked one."""
-    if (request.content_length or 0) > most:
-        raise errors.TooLarge(f"the body has {request.content_length} bytes, {most} are allowed")
-    # Read from the bare stream: Flask's own limit would cut a chunked body short without a word.
-    stream = request.environ["wsgi.input"] if request.content_length is None else request.stream
-    data: bytes = stream.read(most + 1)
-    if len(data) > most:
-        raise errors.TooLarge(f"the body has more than the {most} bytes that are allowed")
+    """The body's bytes, all of them; raises `errors.TooLarge` or `errors.Malformed`."""
+    length = request.content_length or 0
+    try:
+        data: bytes = _stream(request).read(most + 1)
+    except Exception:  # each server has an error of its own for broken chunks
+        raise errors.Malformed("the body breaks off, or its chunks are broken") from None
+    if max(len(data), length) > most:
+        raise errors.TooLarge(
+            f"the body has more than the {most} bytes that are allowed", start=data[:CHUNK]
+        )
+    if len(data) < length:
+        raise errors.Malformed(f"the body breaks off: {len(data)} bytes of {length} came")
     return data
+
+
+def _stream(request: flask.Request) -> IO[bytes]:
+    """Where the body comes from: bare, where the server says where it ends.
+
+    Flask's own limit would cut a chunked body short without a word.
+    """
+    bare: IO[bytes] = request.environ["wsgi.input"]
+    return bare if request.environ.get("wsgi.input_terminated") else request.stream
+
+
+def _drain(request: flask.Request) -> None:
+    """Reads the rest of the body, so that who sends it sees the answer, and drops it.
+
+    functions-framework would do the same, but keep all of it in memory, whoever sends it.
+    """
+    left, stream = DRAINED, _stream(request)
+    with contextlib.suppress(Exception):  # it is broken: nothing more will come
+        while left > 0 and (data := stream.read(CHUNK)):
+            left -= len(data)
+    request.stream = io.BytesIO()
 
 
 def _nowhere(error: Exception) -> flask.Response:
     return problem(errors.NotFound())
+
+
+def _unreadable(error: Exception) -> flask.Response:
+    return problem(errors.Malformed("the request's Host header or path cannot be read"))
 
 
 def _health(request: flask.Request) -> flask.Response:

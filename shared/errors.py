@@ -32,7 +32,7 @@ class Error(Exception):
 
 
 class Malformed(Error):
-    """The body cannot be read as JSON."""
+    """The request cannot be read, or its body is not JSON."""
 
     status, code = 400, "malformed"
 
@@ -133,6 +133,11 @@ class TooLarge(Error):
     """The body is too large."""
 
     status, code = 413, "too_large"
+
+    def __init__(self, detail: str | None = None, *, start: bytes = b"", **members: Any) -> None:
+        """`start` is how the body begins, for the log: it is not shown."""
+        super().__init__(detail, **members)
+        self.start = start
 
 
 class UnsupportedMediaType(Error):

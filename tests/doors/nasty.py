@@ -148,6 +148,7 @@ CASES: Mapping[str, Case] = {
     "DELETE task": get("get_task", f"/task/{NOBODY}", METHOD, "DELETE"),
     "GET cancel": get("cancel_task", f"/task/{NOBODY}/cancel", METHOD),
     "no such path": get("dispatch", "/admin", NONE),
+    "a doubled slash": get("get_task", f"/task//{NOBODY}", NONE),
     "no UTF-8 in the path": get("dispatch", "/%ff%fe", NONE),
     "NUL in the path": get("get_task", f"/task/{NOBODY}%00", NO_TASK),
     "tab in the path": get("get_task", f"/task/{NOBODY}%09", NO_TASK),
@@ -211,4 +212,22 @@ CASES: Mapping[str, Case] = {
     "push callback of nobody": push(TAKEN, message({"taskId": NOBODY}), "callback"),
     "push dead letter garbage": push(TAKEN, b"{}", "dead_letter"),
     "push a tick of anything": push(TAKEN, message({"any": "thing"}), "sweep"),
+}
+
+_CHUNKED = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+_CHUNKED += b"Transfer-Encoding: chunked\r\n\r\n"
+_CUT = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+_CUT += b"Content-Length: 5000\r\n\r\n"
+
+# Requests that HTTP clients do not send, for any path that takes a body.
+BROKEN: Mapping[str, bytes] = {
+    "a chunk's size is none": _CHUNKED + b"ZZZ\r\n",
+    "a later chunk's size is none": _CHUNKED + b"2\r\n{}\r\nZZZ\r\n",
+    "a chunk's size is negative": _CHUNKED + b"-5\r\n{}",
+    "a chunk's size is huge": _CHUNKED + b"f" * 40 + b"\r\n{}",
+    "a chunk is longer than its size": _CHUNKED + b"2\r\n{}xx0\r\n\r\n",
+    "the last chunk is missing": _CHUNKED + b"2\r\n{}\r\n",
+    "cut off within a chunk": _CHUNKED + b"5\r\n{}",
+    "cut off": _CUT + b"{}",
+    "cut off before it begins": _CUT,
 }

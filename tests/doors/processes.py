@@ -66,9 +66,21 @@ class Functions:
                 client.putheader("Transfer-Encoding", "chunked")
             chunked = body is not None and not isinstance(body, bytes)
             client.endheaders(body, encode_chunked=chunked)
-            answer = client.getresponse()
-            kept = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, kept, answer.read())
+            return _answer(client.getresponse())
+
+    def say(self, target: str, request: bytes) -> Answer:
+        """Sends just these bytes, and no more after them."""
+        with socket.create_connection(("127.0.0.1", self.ports[target]), timeout=30) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return _answer(response)
+
+
+def _answer(response: http.client.HTTPResponse) -> Answer:
+    kept = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, kept, response.read())
 
 
 @contextlib.contextmanager

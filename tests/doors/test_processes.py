@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import flask
 import pytest
 
 from emulators import tokens
 from tests.doors import forged, nasty, processes
-from tests.doors.conftest import AUDIENCE, EMAIL, Certs
+from tests.doors.conftest import AUDIENCE, EMAIL, Certs, serving
 
 PUSHED = {  # the push endpoints, by target
     "agent_light": ("/pubsub/push", "/"),
@@ -48,6 +49,35 @@ def test_nasty_input_gets_its_own_answer(case: nasty.Case, open_house: processes
     assert (answer.status == 405) == ("allow" in answer.headers)
     internal = ("Traceback", "/shared/", ".py", "sqlite", "marshmallow", "Exception")
     assert not any(word in answer.body.decode() for word in internal)
+
+
+@pytest.mark.parametrize("request_", nasty.BROKEN.values(), ids=nasty.BROKEN)
+def test_a_body_that_breaks_off_or_is_broken_is_400(
+    request_: bytes, open_house: processes.Functions
+) -> None:
+    """At a push too: what did not come whole is no dead letter, it comes again."""
+    for target, path in (("dispatch", b"/dispatch"), ("results", b"/")):
+        answer = open_house.say(target, request_ % path)
+        assert (answer.status, answer.code) == nasty.MALFORMED
+    assert open_house.say("dispatch", request_ % b"/nowhere").code == "not_found"
+
+
+def test_a_host_that_is_none_is_400(open_house: processes.Functions) -> None:
+    answer = open_house.say("get_task", b"GET /tasks HTTP/1.1\r\nHost: a..b\r\n\r\n")
+    assert (answer.status, answer.code) == nasty.MALFORMED
+
+
+def test_what_nobody_reads_of_a_body_is_not_kept_in_memory() -> None:
+    client = serving("dispatch")
+    kept: list[int] = []
+
+    def note(response: flask.Response) -> flask.Response:
+        kept.append(len(flask.request.get_data()))  # as functions-framework does
+        return response
+
+    client.application.after_request(note)
+    statuses = [client.post(path, data=b" " * 2**21).status_code for path in ("/x", "/dispatch")]
+    assert (statuses, kept) == ([404, 413], [0, 0])
 
 
 def test_the_table_is_as_long_as_it_claims() -> None:
