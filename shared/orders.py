@@ -98,9 +98,12 @@ def known(order: Mapping[str, Any], default_agent: str) -> Task:
 def _payload(order: Mapping[str, Any]) -> str:
     """The payload as JSON; raises `errors.Invalid` where it leaves no room for a message."""
     try:
-        return strictjson.dumps(order["payload"])
+        text = strictjson.dumps(order["payload"])
     except ValueError as error:
         schemas.refuse([("payload", str(error))])
+    if len(text.encode()) > endpoint.BODY:  # 1e15 has become 1000000000000000.0
+        schemas.refuse([("payload", f"must have at most {endpoint.BODY} bytes, written out")])
+    return text
 
 
 def deadline(services: Services, order: Mapping[str, Any], now: int) -> int:

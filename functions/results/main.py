@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from shared import endings, endpoint, errors, log, push, schemas, services, strictjson, tasks
+from shared import (
+    endings,
+    endpoint,
+    errors,
+    log,
+    push,
+    schemas,
+    services,
+    strictjson,
+    tasks,
+    transitions,
+)
 from shared.messages import Outcome
 
 api = endpoint.Endpoint("results")
@@ -15,12 +26,11 @@ def settle(pushed: push.Pushed) -> None:
     current = services.current()
     result = schemas.load(RESULT, pushed.data)
     text = strictjson.dumps(result["result"]) if "result" in result else None
-    outcome = Outcome(
-        status=result["status"],
-        result=text,
-        error=result.get("error"),
-        published_at=pushed.published_at,
-    )
+    status, error = result["status"], result.get("error")
+    if text and len(text.encode()) > endpoint.BODY:  # an agent of ours has seen to that itself
+        detail = f"the result has more than {endpoint.BODY} bytes"
+        status, text, error = "failed", None, transitions.fault("result_too_large", detail)
+    outcome = Outcome(status=status, result=text, error=error, published_at=pushed.published_at)
     try:
         task = tasks.settle(current, result, outcome)
     except (errors.TaskEnded, errors.Fenced) as late:

@@ -140,6 +140,10 @@ CASES: Mapping[str, Case] = {
     "callback a number": order(INVALID, callbackUrl=1),
     "callback a file": order(INVALID, callbackUrl="file:///etc/passwd"),
     "payload deep": order(MALFORMED, payload=json.loads("[" * 80 + "]" * 80)),
+    "payload that grows as it is stored": dispatch(
+        INVALID,
+        json.dumps(ORDER).replace('"payload": 1', f'"payload": [{"1e15," * 50_000}1]').encode(),
+    ),
     # Paths and methods.
     "GET dispatch": get("dispatch", "/dispatch", METHOD),
     "BREW dispatch": get("dispatch", "/dispatch", METHOD, "BREW"),

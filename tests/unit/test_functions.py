@@ -213,6 +213,16 @@ class TestResults:
         world.push(client, messages.result(task, Outcome(status="succeeded", result="null")))
         assert world.task(task.id).view()["result"] is None
 
+    def test_a_result_too_large_for_its_document_fails_the_task(
+        self, world: World, client: FlaskClient
+    ) -> None:
+        task = world.running()
+        done = messages.result(task, Outcome(status="succeeded", result="null"))
+        assert world.push(client, {**done, "result": [1e15] * 16_000}).status_code == 204
+        stored = world.task(task.id)
+        assert (stored.status, stored.result, stored.held) == ("failed", None, COST)
+        assert (stored.error or {})["code"] == "result_too_large"
+
     def test_late_twice_and_fenced_results_are_acknowledged_and_change_nothing(
         self, world: World, client: FlaskClient
     ) -> None:
