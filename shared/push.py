@@ -18,6 +18,8 @@ from shared.store import Put
 
 ENVELOPE = schemas.Push()
 DEAD = "dead_letters"  # the collection of what could not be processed
+LONGEST_KEPT = 768 * 1024  # bytes of a text: a document holds 1 MiB
+LONGEST_DETAIL = 2000  # characters
 
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -49,7 +51,12 @@ def route(api: endpoint.Endpoint, *paths: str) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
         def receive(request: flask.Request) -> flask.Response:
             _authenticate(request, api.name)
-            return _handled(handler, endpoint.raw(request, endpoint.PUSHED))
+            try:
+                body = endpoint.raw(request, endpoint.PUSHED)
+            except errors.TooLarge as error:  # so it would be at every delivery
+                record("", error.code, error.detail, {"body": _text(error.start)})
+                return flask.Response(status=ACKNOWLEDGED)
+            return _handled(handler, body)
 
         api.route("POST", *paths)(receive)
         return handler
@@ -73,7 +80,9 @@ def _handled(handler: Handler, body: bytes) -> flask.Response:
     except errors.Error as error:
         if error.retryable or error.status >= 500:
             raise
-        kept = {"body": body.decode("utf-8", "replace")}
+        if "retryAfter" in error.members:  # an account whose money others hold, for now
+            raise errors.Unavailable(error.detail, **error.members) from None
+        kept = {"body": _text(body)}
         record(pushed.id if pushed else "", error.code, error.detail, kept)
     return flask.Response(status=ACKNOWLEDGED)
 
@@ -97,6 +106,10 @@ def parse(body: bytes) -> Pushed:
     )
 
 
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
+
+
 def _traced(pushed: Pushed) -> dict[str, str]:
     known = {name: pushed.attributes.get(name) for name in ("taskId", "traceId")}
     return {name: value for name, value in known.items() if value}
@@ -108,7 +121,15 @@ def record(message_id: str, code: str, detail: str, kept: Mapping[str, Any]) -> 
     log.event("dead letter", "WARNING", code=code, detail=detail)
     name = message_id if MESSAGE_ID.fullmatch(message_id) else current.new_id()
     expire_at = datetime.now(UTC) + timedelta(days=current.config.retention_days)
-    document = {"recordedAt": current.now(), "code": code, "detail": detail, **kept}
+    document = {"recordedAt": current.now(), "code": code, "detail": detail[:LONGEST_DETAIL]}
+    document |= {name: _fitting(value) for name, value in kept.items()}
     document["expireAt"] = expire_at
     with contextlib.suppress(errors.Conflict):
         current.store.commit([Put(f"{DEAD}/{name}", document)])
+
+
+def _fitting(value: Any) -> Any:
+    """A text cut to what a document has room for: a replaced byte, a number written out, grow."""
+    if not isinstance(value, str):
+        return value
+    return value.encode()[:LONGEST_KEPT].decode("utf-8", "ignore")

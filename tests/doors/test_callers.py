@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from emulators import tokens
-from shared import config, errors, services
-from tests.doors import forged
+from shared import config, errors, services, tasks, transitions
+from shared.messages import Outcome
+from tests.doors import conftest, forged
 from tests.doors.conftest import Certs, serving
 
 AUDIENCE = "https://dispatch.example.com"
@@ -126,6 +129,66 @@ def test_an_account_with_owners_pays_for_them_alone(ask: Any) -> None:
     for who, status in ((BOB, 403), (ROOT, 403), (ANN, 202), (BOB, 403)):
         assert ask(who, "dispatch", "POST", "/dispatch", json=order).status_code == status
     assert ask(ANN, "dispatch", "POST", "/dispatch", json=order).status_code == 402
+
+
+def push(issuer: tokens.Issuer, data: Any, message_id: str) -> Any:
+    """The answer to a message that somebody published straight to `tasks`."""
+    encoded = base64.b64encode(json.dumps(data).encode()).decode()
+    envelope = {"message": {"data": encoded, "messageId": message_id}, "subscription": "s"}
+    headers = dict(forged.bearer(issuer.token(conftest.AUDIENCE, conftest.EMAIL)))
+    return serving("agent_light").post("/pubsub/push", json=envelope, headers=headers)
+
+
+def failed(task_id: str) -> str:
+    """Lets a task fail; returns where it is."""
+    current = services.current()
+    error = transitions.fault("agent_failed", "no")
+    tasks.finish(current, tasks.get(current, task_id), Outcome(status="failed", error=error))
+    return f"/task/{task_id}"
+
+
+def test_no_other_door_leads_to_an_account_that_is_not_ones_own(
+    ask: Any, issuer: tokens.Issuer
+) -> None:
+    """A run, an admin's redrive and a bare message hold its money by the same rule."""
+    limited = {"limitCents": 1000, "owners": [ANN]}
+    assert ask(ROOT, "accounts", "PUT", "/account/a", json=limited).status_code == 200
+    run = {"payload": 1, "account": "a"}
+    for who, status in ((BOB, 403), (ROOT, 403), (ANN, 200), (BOB, 403)):
+        assert ask(who, "agent_light", "POST", "/run", json=run).status_code == status
+    for who, status in ((BOB, 403), (ANN, 202)):
+        theirs = ask(who, "dispatch", "POST", "/dispatch", json=ORDER).json["taskId"]
+        path = f"{failed(theirs)}/redrive"
+        answer = ask(ROOT, "dispatch", "POST", path, json={"account": "a"})
+        assert answer.status_code == status
+    assert push(issuer, run, "m1").status_code == 204
+    store = services.current().store
+    assert store.get("dead_letters/m1").data["code"] == "forbidden"
+    owners = [
+        task["owner"] for task in ask(ROOT, "get_task", "GET", "/tasks?account=a").json["tasks"]
+    ]
+    assert owners == [ANN, ANN]
+
+
+def test_a_bare_message_waits_for_money_that_others_hold_for_now(
+    ask: Any, issuer: tokens.Issuer
+) -> None:
+    assert ask(ROOT, "accounts", "PUT", "/account/a", json={"limitCents": 15}).status_code == 200
+    order = {**ORDER, "account": "a"}
+    assert ask(ANN, "dispatch", "POST", "/dispatch", json=order).status_code == 202
+    answer = push(issuer, {"payload": 1, "account": "a", "budgetCents": 10}, "m1")
+    assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert push(issuer, {"payload": 1, "account": "a", "budgetCents": 20}, "m2").status_code == 204
+    assert services.current().store.get("dead_letters/m2").data["code"] == "budget_exceeded"
+
+
+def test_a_run_s_key_is_its_caller_s_own(ask: Any) -> None:
+    run = {"payload": 1, "idempotencyKey": "k"}
+    ids = [ask(who, "agent_light", "POST", "/run", json=run).json["taskId"] for who in (ANN, BOB)]
+    again = ask(ANN, "agent_light", "POST", "/run", json=run)
+    assert (again.json["taskId"], again.json["owner"]) == (ids[0], ANN)
+    assert ids[0] != ids[1]
 
 
 def test_a_task_that_exists_is_run_by_the_orchestrator_alone(ask: Any) -> None:

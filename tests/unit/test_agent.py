@@ -254,6 +254,29 @@ class TestPush:
         assert letter.data["code"] == code
         assert runs() == []
 
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [
+            (b'{"message":' + b" " * 512 * 1024, "too_large"),
+            (b"\xff" * 512 * 1024, "malformed"),
+            (json.dumps({"message": {"attributes": dict.fromkeys("abcdefgh" * 9, 1)}}), "invalid"),
+            (json.dumps({"message": {str(n): 1 for n in range(9)} | {"attributes": {
+                f"{n}": n for n in range(30_000)}}}), "invalid"),
+        ],
+        ids=["too large", "no text", "a few faults", "thousands of faults"],
+    )  # fmt: skip
+    def test_what_is_recorded_fits_a_document_whatever_it_is(
+        self, world: World, agent: Any, body: bytes, code: str
+    ) -> None:
+        from shared.store import Query
+
+        assert agent.post("/pubsub/push", data=body).status_code == 204
+        [letter] = world.store.query(Query(collection="dead_letters"))
+        assert letter.data["code"] == code
+        assert letter.data["body"].startswith(("{", "\ufffd"))
+        texts = [each for each in letter.data.values() if isinstance(each, str)]
+        assert len("".join(texts).encode()) < 1_000_000
+
     def test_a_result_that_cannot_be_published_is_settled_in_place(
         self, world: World, agent: Any, mocker: Any
     ) -> None:
