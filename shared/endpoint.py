@@ -17,6 +17,7 @@ BODY = 256 * 1024  # bytes a body may have
 PUSHED = 512 * 1024  # bytes a push may have: base64 and the envelope come on top
 DRAINED = 32 * 1024 * 1024  # bytes that are read of what nobody wants; as Cloud Run lets through
 CHUNK = 64 * 1024  # bytes
+SHOWN = 200  # characters of a path
 
 Handler = Callable[..., flask.Response]
 
@@ -76,10 +77,10 @@ class Endpoint:
             return problem(error)
         except exceptions.MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            refusal = errors.MethodNotAllowed(f"{request.path} takes {allowed}")
+            refusal = errors.MethodNotAllowed(f"{request.path[:SHOWN]} takes {allowed}")
             return problem(refusal, {"Allow": allowed})
         except exceptions.NotFound:
-            return problem(errors.NotFound(f"there is nothing at {request.path}"))
+            return problem(errors.NotFound(f"there is nothing at {request.path[:SHOWN]}"))
         except Exception as error:  # the last resort: nothing internal may leave
             log.event("crashed", "ERROR", exception=repr(error), stack=log.stack(error))
             return problem(errors.Error("an internal error; the log of this function tells more"))
@@ -130,7 +131,7 @@ def query(request: flask.Request) -> dict[str, str]:
     """The parameters of the query string; raises `errors.Invalid` where one is given twice."""
     for name, values in request.args.lists():
         if len(values) > 1:
-            raise errors.Invalid(f"{name}: give it once, not {len(values)} times")
+            raise errors.Invalid(f"{name[:SHOWN]}: give it once, not {len(values)} times")
     return request.args.to_dict()
 
 

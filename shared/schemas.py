@@ -19,6 +19,8 @@ URL = r"https?://[!-~]+"  # `callbacks` knows better
 HEADER = r"[!-~]{1,255}"  # a key in a header
 PAGE = r"[0-9]{1,16}\.[0-9a-f]{32}"  # where the page before it ended: createdAt.id
 UNKNOWN = "Unknown field"  # as marshmallow says it
+MOST_PROBLEMS = 20  # that one refusal names
+LONGEST_NAME = 100  # characters of a field's name that are shown
 TRACEPARENT = r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
 
 
@@ -189,10 +191,13 @@ def load(schema: Schema, data: Any) -> dict[str, Any]:
 
 
 def refuse(problems: list[tuple[str, str]]) -> NoReturn:
-    """Raises `errors.Invalid` with one entry a field."""
+    """Raises `errors.Invalid` with one entry a field; of thousands, with the first few."""
+    shown = [(name[:LONGEST_NAME], problem) for name, problem in problems[:MOST_PROBLEMS]]
+    detail = "; ".join(f"{name}: {problem}" for name, problem in shown)
+    more = len(problems) - len(shown)
     raise errors.Invalid(
-        "; ".join(f"{name}: {problem}" for name, problem in problems),
-        errors=[{"field": name, "detail": problem} for name, problem in problems],
+        f"{detail}; and {more} more" if more else detail,
+        errors=[{"field": name, "detail": problem} for name, problem in shown],
     )
 
 

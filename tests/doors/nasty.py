@@ -97,6 +97,10 @@ CASES: Mapping[str, Case] = {
     "as large as may be": dispatch(INVALID, b" " * (256 * 1024 - 2) + b"{}"),
     # Fields.
     "unknown field": order(INVALID, budgetcents=1),
+    "thousands of unknown fields": dispatch(
+        INVALID, json.dumps({f"f{number}": 1 for number in range(20_000)}).encode()
+    ),
+    "an endless field name": order(INVALID, **{"x" * 200_000: 1}),
     "no agent": order(INVALID, agent=...),
     "agent null": order(INVALID, agent=None),
     "agent a number": order(INVALID, agent=1),
@@ -152,6 +156,8 @@ CASES: Mapping[str, Case] = {
     "DELETE task": get("get_task", f"/task/{NOBODY}", METHOD, "DELETE"),
     "GET cancel": get("cancel_task", f"/task/{NOBODY}/cancel", METHOD),
     "no such path": get("dispatch", "/admin", NONE),
+    "an endless path": get("dispatch", "/" + "a" * 4000, NONE),
+    "an endless path, another method": get("get_task", f"/task/{'a' * 4000}", METHOD, "PUT"),
     "a doubled slash": get("get_task", f"/task//{NOBODY}", NONE),
     "no UTF-8 in the path": get("dispatch", "/%ff%fe", NONE),
     "NUL in the path": get("get_task", f"/task/{NOBODY}%00", NO_TASK),
@@ -170,6 +176,10 @@ CASES: Mapping[str, Case] = {
     "wait for ever": get("get_task", f"/task/{NOBODY}?wait=1e9", INVALID),
     "wait twice": get("get_task", f"/task/{NOBODY}?wait=1&wait=2", INVALID),
     "wait in Arabic digits": get("get_task", f"/task/{NOBODY}?wait=%D9%A1", INVALID),
+    "an endless parameter, twice": get("get_task", "/tasks?" + f"{'a' * 1000}=1&" * 2, INVALID),
+    "thousands of parameters": get(
+        "get_task", "/tasks?" + "&".join(f"a{number}=1" for number in range(600)), INVALID
+    ),
     "unknown parameter": get("get_task", "/tasks?owner=me", INVALID),
     "limit 0": get("get_task", "/tasks?limit=0", INVALID),
     "limit 1.5": get("get_task", "/tasks?limit=1.5", INVALID),

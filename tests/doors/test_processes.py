@@ -45,7 +45,8 @@ def test_nasty_input_gets_its_own_answer(case: nasty.Case, open_house: processes
     assert (answer.status, answer.code) == case.expected
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["status"] == answer.status
-    assert len(answer.json["detail"]) < 600
+    assert len(answer.json["detail"]) < 1000
+    assert len(answer.body) < 4000
     assert (answer.status == 405) == ("allow" in answer.headers)
     internal = ("Traceback", "/shared/", ".py", "sqlite", "marshmallow", "Exception")
     assert not any(word in answer.body.decode() for word in internal)
