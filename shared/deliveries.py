@@ -31,7 +31,7 @@ def deliver(services: Services, task_id: str) -> Task:
         task = _noted(services, task, _sent(services, task, task.callback_url))
         log.event(f"callback {(task.callback or {})['state']}", **hops.about(task))
         _check_pause(services, task)
-        _record_failure(task)
+    _record_failure(task)  # at a second delivery too: the first may have died just before
     return task
 
 

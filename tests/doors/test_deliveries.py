@@ -168,6 +168,20 @@ def test_a_push_before_the_pause_is_over_sends_nothing(
     assert len(receiver.requests) == 2
 
 
+def test_what_was_given_up_is_recorded_though_the_process_died_just_before(
+    client: Client, ended: Ended, receiver: receivers.Receiver, mocker: Any
+) -> None:
+    task = ended("/410")
+    mocker.patch.object(deliveries, "_record_failure", side_effect=SystemExit)
+    with pytest.raises(SystemExit):
+        push(client, task)
+    mocker.stopall()
+    assert callback(task)["state"] == "gone"
+    assert push(client, task).status_code == 204  # it was not acknowledged, so it comes again
+    kept = services.current().store.get(f"dead_letters/callback-{task.id}")
+    assert (kept.data["code"], len(receiver.requests)) == ("callback_failed", 1)
+
+
 def test_410_ends_it_and_a_redrive_sends_it_once_more(
     client: Client, ended: Ended, receiver: receivers.Receiver
 ) -> None:
