@@ -40,10 +40,12 @@ def task(services: Services, order: Mapping[str, Any], *, agent: str, owner: str
     """The task that an order (as `schemas.Dispatch` or `schemas.Run` loads it) asks for.
 
     Where it names no budget or deadline, the environment's defaults stand. It is not durable yet.
+    A deadline that is past makes a task that expires; `check_deadline` refuses it.
     """
+    now = services.now()
+    _check_span(order, now)
     if order.get("callbackUrl"):
         callbacks.check_url(order["callbackUrl"], services.config, services.network)
-    now = services.now()
     key = order.get("idempotencyKey")
     budget = order.get("budgetCents", services.config.default_budget_cents)
     until = deadline(services, order, now)
@@ -128,13 +130,15 @@ def require_deadline(order: Mapping[str, Any], now: int) -> None:
 
 def check_deadline(order: Mapping[str, Any], now: int) -> None:
     """Raises `errors.Invalid` for two deadlines, or one that is past or too far away."""
+    _check_span(order, now)
+    if order.get("ttl", now + 1) <= now:
+        schemas.refuse([("ttl", "lies in the past: give Unix seconds that are still to come")])
+
+
+def _check_span(order: Mapping[str, Any], now: int) -> None:
     if "ttl" in order and "ttlSeconds" in order:
         schemas.refuse([("ttlSeconds", "give either ttl or ttlSeconds")])
-    if "ttl" not in order:
-        return
-    if order["ttl"] <= now:
-        schemas.refuse([("ttl", "lies in the past: give Unix seconds that are still to come")])
-    if order["ttl"] > now + fields.LONGEST_TTL * SECOND:
+    if order.get("ttl", now) > now + fields.LONGEST_TTL * SECOND:
         schemas.refuse([("ttl", f"must be at most {fields.LONGEST_TTL} seconds from now")])
 
 

@@ -202,6 +202,12 @@ CASES: Mapping[str, Case] = {
         *("POST", "/run", b'{"payload":1}', INVALID),
         (JSON, ("Idempotency-Key", "x" * 256)),
     ),
+    "run with two deadlines": Case(
+        "agent_light", "POST", "/run", b'{"payload":1,"ttl":1,"ttlSeconds":1}', INVALID
+    ),
+    "run for ages": Case(
+        "agent_light", "POST", "/run", b'{"payload":1,"ttl":90000000000}', INVALID
+    ),
     "run without a payload": Case("agent_light", "POST", "/run", b"{}", INVALID),
     # Pushes: what can never succeed is acknowledged.
     "push not JSON": push(TAKEN, b"garbage"),
