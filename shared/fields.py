@@ -60,6 +60,17 @@ class Whole(_Strict):
         super().__init__(validate=limits, **kwargs)
 
 
+class Flag(fields.Field[bool]):
+    """A boolean; a number is none, though Python has 1 == True."""
+
+    described: Mapping[str, Any] = {"type": "boolean"}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError(f"must be a boolean, not {json_type(value)}")
+        return value
+
+
 class Cents(_Strict):
     """An amount in cents; loads as micros."""
 

@@ -12,7 +12,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 import shared
-from shared import answers, config, errors, operations, schemas
+from shared import answers, config, errors, examples, operations, schemas
 
 # What a task may fail of; an agent's own code may add codes of its own.
 FAULTS: Mapping[str, str] = {
@@ -91,8 +91,10 @@ def _refined(made: dict[str, Any], settings: config.Config) -> dict[str, Any]:
     order = known["Dispatch"]
     order["properties"]["agent"] = {"type": "string", "enum": list(settings.agents)}
     order["oneOf"] = [{"required": ["ttl"]}, {"required": ["ttlSeconds"]}]
-    known["Redrive"]["not"] = {"required": ["ttl", "ttlSeconds"]}
-    order["examples"] = [operations.ORDER]
+    for name in ("Redrive", "Run"):
+        known[name]["not"] = {"required": ["ttl", "ttlSeconds"]}
+    for name, example in examples.EXAMPLES.items():
+        known[name]["examples"] = [example]
     known["Problem"]["properties"]["code"]["enum"] = list(codes())
     return made
 

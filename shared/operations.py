@@ -9,7 +9,6 @@ from typing import Any
 from shared import errors, schemas
 
 JSON, PROBLEM = "application/json", "application/problem+json"
-ORDER = {"agent": "light", "payload": {"msg": "hi"}, "ttlSeconds": 60, "budgetCents": 10}
 
 _EVERY = (errors.Error, errors.Misconfigured, errors.Unavailable)
 _CALLER = (errors.Unauthenticated, errors.Forbidden, *_EVERY)

@@ -63,7 +63,7 @@ class Run(_Run):
     parent = types.Text(pattern=TASK_ID.pattern)
     parentKey = types.Text(pattern=KEY)  # noqa: N815
     depth = types.Whole(most=100)
-    resumed = fields.Boolean(truthy={True}, falsy={False})
+    resumed = types.Flag()
 
 
 class Account(Schema):
@@ -111,7 +111,7 @@ class Result(Schema):
     status = types.Text(pattern="succeeded|failed|expired", required=True)
     attempt = types.Whole(most=1000)
     version = types.Whole()
-    refused = fields.Boolean(truthy={True}, falsy={False})
+    refused = types.Flag()
     agent = types.Text(pattern=NAME)
     result = types.Json()
     error = fields.Nested(Fault)

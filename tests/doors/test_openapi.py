@@ -92,6 +92,16 @@ def test_every_refusal_has_an_example_that_its_schema_allows() -> None:
                     assert example["value"]["code"] == code in listed
 
 
+def test_every_body_has_an_example_that_its_schema_takes() -> None:
+    known = openapi.document(config.Config())["components"]["schemas"]
+    answered = {schema.__name__: schema for schema in openapi.ANSWERS}
+    parts = {"Fault", "Event", "Callback", "Step", "Problem"}  # shown within the others
+    for name, schema in {**answered, **openapi.ORDERS}.items():
+        examples = known[name].get("examples", [])
+        assert bool(examples) == (name not in parts), name
+        assert all(not schema().validate(example) for example in examples), name
+
+
 def test_callers_are_told_to_bring_a_token_where_one_is_wanted() -> None:
     assert "security" not in openapi.document(config.Config())
     made = openapi.document(config.Config(caller_auth="iam"))

@@ -110,6 +110,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a state that no result has": ({"status": "cancelled"}, "status"),
     "an attempt that is none": ({"attempt": -1}, "attempt"),
     "a version as a float": ({"version": 1.5}, "version"),
+    "a refusal as a number": ({"refused": 1}, "refused"),
     "a fault that is text": ({"error": "no"}, "error"),
     "a code that is none": ({"error": {"code": "No!"}}, "error.code"),
     "a fault too long": ({"error": {"code": "x", "detail": "x" * 4001}}, "error.detail"),
