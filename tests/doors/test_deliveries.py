@@ -14,6 +14,7 @@ import pytest
 import standardwebhooks
 
 from shared import config, deliveries, hops, models, orders, services, tasks
+from shared.backends.queue import Queue
 from shared.messages import Outcome
 from shared.models import SECOND, Task
 from tests.doors import receivers
@@ -258,6 +259,43 @@ def test_without_secrets_nothing_goes_out_unsigned(
     bare = dataclasses.replace(world.config, callback_secrets=())
     with services.using(services.Services(bare, now=world.now)):
         assert push(client, task).status_code == 500
+    assert receiver.requests == []
+
+
+def test_an_agent_s_own_run_tells_its_callback_the_same_way(
+    client: Client, receiver: receivers.Receiver, world: services.Services
+) -> None:
+    queue = Queue(world.config.embedded_path)
+    queue.subscribe("callbacks", world.config.topic("callbacks"))
+    agent = serving("agent_light")
+    url = f"http://127.0.0.1:{receiver.port}/200"
+    ran = agent.post("/run", json={"payload": 1, "callbackUrl": url}).json
+    assert (ran["status"], ran["callback"]) == ("succeeded", {"state": "pending", "attempts": 0})
+    [message] = queue.pull("callbacks", 10, 60)
+    assert push(client, json.loads(message.data)["taskId"]).status_code == 204
+    [request] = receiver.requests
+    told = standardwebhooks.Webhook(SECRET).verify(request.body, request.headers)
+    assert (told["data"]["taskId"], told["data"]["result"]) == (ran["taskId"], {"echo": 1})
+    refused = agent.post("/run", json={"payload": 1, "callbackUrl": "https://169.254.169.254/"})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "callbackUrl")
+
+
+def test_a_bare_message_with_a_forbidden_callback_makes_no_task(world: services.Services) -> None:
+    data = {"payload": 1, "callbackUrl": "https://169.254.169.254/"}
+    encoded = base64.b64encode(json.dumps(data).encode()).decode()
+    body = {"message": {"data": encoded, "messageId": "1"}, "subscription": "s"}
+    assert serving("agent_light").post("/pubsub/push", json=body).status_code == 204
+    assert world.store.get("dead_letters/1").data["code"] == "invalid"
+    assert serving("get_task").get("/tasks").json["tasks"] == []
+
+
+def test_a_url_that_was_smuggled_past_the_dispatch_is_stopped_at_the_sending(
+    client: Client, ended: Ended, receiver: receivers.Receiver, world: services.Services
+) -> None:
+    task = ended("/200")
+    tasks.move(world, task, dataclasses.replace(task, callback_url="https://169.254.169.254/"))
+    assert push(client, task).status_code == 503
+    assert callback(task)["detail"] == "the host must resolve to public addresses only"
     assert receiver.requests == []
 
 
