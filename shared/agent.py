@@ -79,8 +79,9 @@ def _terms(this: Agent) -> Agent:
 def _pushed(this: Agent, pushed: push.Pushed) -> None:
     """One delivery. Whoever finds the task taken or ended leaves it alone: the sweep looks on."""
     current = services.current()
+    delivery = f"{pushed.subscription}/{pushed.id}" if pushed.id else ""  # a push by hand has none
     try:
-        task = _begin(current, this, _order(pushed), delivery=f"{pushed.subscription}/{pushed.id}")
+        task = _begin(current, this, _order(pushed), delivery=delivery)
     except transitions.Refused as refused:
         hops.publish_result(current, refused.task, refused.outcome)
         log.event("refused", **hops.about(refused.task), **(refused.outcome.error or {}))

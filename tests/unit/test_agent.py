@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 import time
@@ -107,6 +108,15 @@ class TestPush:
         assert runs() == [1]
         world.push(agent, data, messageId="m2")
         assert world.published("results")[0].data["taskId"] != task.id
+
+    def test_a_push_by_hand_without_a_message_id_is_a_task_of_its_own(
+        self, world: World, agent: Any
+    ) -> None:
+        for payload in (b'{"n":1}', b'{"n":2}', b'{"n":2}'):
+            message = {"data": base64.b64encode(payload).decode()}
+            assert agent.post("/pubsub/push", json={"message": message}).status_code == 204
+        told = [result.data["result"]["echo"]["n"] for result in world.published("results")]
+        assert told == [1, 2, 2]
 
     def test_a_full_run_object_by_hand_is_the_seed_s(self, world: World, agent: Any) -> None:
         named = {"idempotencyKey": "k", "traceId": "t"}
