@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
@@ -19,6 +20,7 @@ URL = r"https?://[!-~]+"  # `callbacks` knows better
 HEADER = r"[!-~]{1,255}"  # a key in a header
 PAGE = r"[0-9]{1,16}\.[0-9a-f]{32}"  # where the page before it ended: createdAt.id
 UNKNOWN = "Unknown field"  # as marshmallow says it
+EPOCH, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 MOST_PROBLEMS = 20  # that one refusal names
 LONGEST_NAME = 100  # characters of a field's name that are shown
 TRACEPARENT = r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
@@ -142,7 +144,9 @@ class PushMessage(Schema):
     data = fields.String(load_default="")
     attributes = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
     messageId = types.Text(load_default="")  # noqa: N815
-    publishTime = fields.AwareDateTime(load_default=None)  # noqa: N815
+    publishTime = fields.AwareDateTime(  # noqa: N815
+        load_default=None, validate=validate.Range(EPOCH, END, error="must be a time of Pub/Sub's")
+    )
 
 
 class Push(Schema):

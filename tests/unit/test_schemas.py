@@ -130,6 +130,14 @@ def test_a_result_needs_a_task_and_a_state_alone(status: str) -> None:
     assert schemas.load(schemas.Result(), {"taskId": ID, "status": status})["status"] == status
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_that_nobody_could_show_again_is_refused(time: str) -> None:
+    [problem] = refused(schemas.Push(), {"message": {"publishTime": time}})
+    assert problem["field"] == "message.publishTime"
+    good = {"publishTime": "2026-01-01T00:00:00.123456789Z"}
+    assert schemas.load(schemas.Push(), {"message": good})["message"]["publishTime"]
+
+
 def test_a_fault_keeps_the_amounts_that_it_names() -> None:
     fault = {"code": "budget_exceeded", "detail": "no", "limitCents": 1.5, "spentCents": 0}
     loaded = schemas.load(schemas.Result(), {"taskId": ID, "status": "failed", "error": fault})
