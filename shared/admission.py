@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from shared import budgets, errors, log, models, tasks, transitions
+from shared import budgets, errors, log, models, orders, tasks, transitions
 from shared.messages import Outcome
 from shared.models import Task
 from shared.services import Services
@@ -35,6 +37,21 @@ def place(services: Services, task: Task) -> tuple[Task, bool]:
             give_back(services, named)
         return created, True
     return secured(services, created), False
+
+
+def earlier(services: Services, order: Mapping[str, Any], owner: str) -> Task | None:
+    """The task that the order's idempotency key has made before, if it has.
+
+    Raises `errors.KeyReused` where that was asked for something else.
+    """
+    key, agent = order.get("idempotencyKey"), order["agent"]
+    if not key:
+        return None
+    same = orders.fingerprint(agent, order["budgetCents"], order)
+    id_ = models.keyed_id(owner, agent, key)
+    named = Task(id=id_, agent=agent, idempotency_key=key, fingerprint=same)
+    current = models.from_document(services.store.get(named.path))
+    return tasks.replayed(current, named) if current else None
 
 
 def secured(services: Services, task: Task) -> Task:

@@ -212,9 +212,9 @@ def from_document(document: Document) -> Task | None:
     return Task(id=document.id, version=document.version, **known)
 
 
-def keyed_id(owner: str, key: str) -> str:
-    """The id of the one task that an owner's idempotency key may make."""
-    return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:32]
+def keyed_id(*scope: str) -> str:
+    """The id of the one task that a key may make within its scope, as (owner, agent, key)."""
+    return hashlib.sha256("\0".join(scope).encode()).hexdigest()[:32]
 
 
 def timestamp(micros: int | None) -> str | None:

@@ -51,7 +51,7 @@ def task(services: Services, order: Mapping[str, Any], *, agent: str, owner: str
     until = deadline(services, order, now)
     trace_id, traceparent = trace(order)
     return Task(
-        id=models.keyed_id(owner, key) if key else services.new_id(),
+        id=models.keyed_id(owner, agent, key) if key else services.new_id(),
         agent=agent,
         owner=owner,
         payload=_payload(order),

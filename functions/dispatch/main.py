@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import flask
 
@@ -34,9 +35,7 @@ def order(request: flask.Request) -> flask.Response:
     asked = orders.asked(request, ORDER)
     if asked["agent"] not in current.config.agents:
         raise errors.UnknownAgent(f"agent: there is no {asked['agent']!r}; see AGENTS")
-    orders.require_deadline(asked, current.now())
-    task = orders.task(current, asked, agent=asked["agent"], owner=caller.id)
-    task, replayed = admission.place(current, task)
+    task, replayed = _placed(current, asked, caller.id)
     headers = {"Location": f"/task/{task.id}"}
     if replayed:
         return _answer(task, {**headers, "Idempotent-Replayed": "true"})
@@ -67,6 +66,19 @@ def call_back(request: flask.Request, task_id: str) -> flask.Response:
     callers.identify(request).require_admin()
     task = deliveries.again(services.current(), schemas.task_id(task_id))
     return endpoint.answer(task.view(), 202)  # also in http mode: it is yet to be sent
+
+
+def _placed(current: services.Services, asked: Mapping[str, Any], owner: str) -> tuple[Task, bool]:
+    """The task, and whether it is a replay; that is one also once its deadline has passed."""
+    try:
+        orders.require_deadline(asked, current.now())
+        task = orders.task(current, asked, agent=asked["agent"], owner=owner)
+    except errors.Invalid:
+        earlier = admission.earlier(current, asked, owner)
+        if earlier is None:
+            raise
+        return earlier, True
+    return admission.place(current, task)
 
 
 def _publish(current: services.Services, task: Task) -> None:

@@ -50,7 +50,7 @@ class Case:
     @property
     def task_id(self) -> str:
         """Known before it is dispatched, by its key."""
-        return models.keyed_id("", self.name)
+        return models.keyed_id("", "worker", self.name)
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.struck) or 'no fault'})"

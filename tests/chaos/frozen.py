@@ -71,7 +71,7 @@ def part(options: report.Options) -> report.Part:
 
 def _frozen(here: cloud.Cloud, name: str) -> list[str]:
     step, cents = STEPS[name]
-    task_id = models.keyed_id("", name)
+    task_id = models.keyed_id("", "worker", name)
     freezer = here.folder / "freezer"
     freezer.mkdir(exist_ok=True)
     (freezer / task_id).write_text(str(step))

@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
         answer = self._played(
             fault, lambda: self.world.call("dispatch", "/dispatch", order, process=process)
         )
-        id_ = models.keyed_id("", key)
+        id_ = models.keyed_id("", "probe", key)
         if key not in self.model.keys and f"tasks/{id_}" in self.world.watch.tasks:
             self.model.keys[key] = id_
             self._learn(id_, do)

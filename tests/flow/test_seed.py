@@ -38,6 +38,14 @@ def test_a_dispatch_in_http_mode_answers_with_the_outcome(cloud: Cloud) -> None:
     assert cloud.task(answer.json()["taskId"])["status"] == "succeeded"
 
 
+def test_the_same_key_for_another_agent_is_another_task(cloud: Cloud) -> None:
+    """As in the seed, whose two dispatches are both keyed `abc`: a key was the agent's own there."""
+    key = f"abc-{time.time()}"
+    answers = [cloud.dispatch(agent, idempotencyKey=key) for agent in ("light", "elsewhere")]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert len({answer.json()["taskId"] for answer in answers}) == 2
+
+
 def test_run_answers_with_the_outcome_with_and_without_a_key(cloud: Cloud) -> None:
     url = f"{cloud.agent('light')}/run"
     body = {"payload": {"msg": "hi"}, "ttl": time.time() + 60, "budgetCents": 10}

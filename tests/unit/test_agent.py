@@ -124,7 +124,7 @@ class TestPush:
         world.push(agent, data, messageId="m1")
         world.push(agent, data, messageId="m2")  # the key says it is the same
         [result] = world.published("results")
-        assert result.data["taskId"] == models.keyed_id("", "k")
+        assert result.data["taskId"] == models.keyed_id("", "test", "k")
         assert result.data["traceId"] == "t"
 
     def test_an_expired_task_never_runs_and_costs_nothing(self, world: World, agent: Any) -> None:

@@ -61,6 +61,29 @@ class TestDispatch:
         answer: Any = client.post("/dispatch", json=order)
         assert (answer.json["taskId"], answer.json["status"]) == (task.id, "succeeded")
 
+    def test_a_replay_is_one_though_its_deadline_has_passed(
+        self, world: World, client: FlaskClient
+    ) -> None:
+        ttl = world.clock.micros / 1_000_000 + 60
+        order = {"agent": "light", "payload": 1, "ttl": ttl, "budgetCents": 10}
+        keyed = {**order, "idempotencyKey": "k"}
+        first: Any = client.post("/dispatch", json=keyed)
+        world.clock.forward(61)
+        again: Any = client.post("/dispatch", json=keyed)
+        assert (again.status_code, again.json["taskId"]) == (202, first.json["taskId"])
+        assert again.headers["Idempotent-Replayed"] == "true"
+        for other in ({**keyed, "payload": 2}, {**keyed, "idempotencyKey": "new"}, order):
+            assert client.post("/dispatch", json=other).status_code == 422
+
+    def test_a_key_is_an_agent_s_own(self, world: World, client: FlaskClient) -> None:
+        world.set(agents=("light", "codex"))
+        orders = (
+            {**ORDER, "agent": agent, "idempotencyKey": "abc"} for agent in ("light", "codex")
+        )
+        answers: list[Any] = [client.post("/dispatch", json=order) for order in orders]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        assert len({answer.json["taskId"] for answer in answers}) == 2
+
     def test_a_header_s_trace_goes_on(self, world: World, client: FlaskClient) -> None:
         parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         client.post("/dispatch", json=ORDER, headers={"traceparent": parent})

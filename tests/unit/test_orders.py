@@ -37,7 +37,7 @@ def test_what_is_not_named_is_as_the_environment_says(world: World) -> None:
 
 def test_a_key_makes_the_id_and_no_key_makes_one_that_nobody_guesses(world: World) -> None:
     first, again = (world.order(idempotencyKey="k") for _ in range(2))
-    assert first.id == again.id == models.keyed_id("", "k")
+    assert first.id == again.id == models.keyed_id("", "light", "k")
     ids = {world.order().id for _ in range(10)} | {world.order(idempotencyKey=None).id}
     assert len(ids) == 11
     assert all(schemas.task_id(each) for each in ids)
