@@ -69,11 +69,11 @@ class Bridge:
             if hop.subscription.topic == topic:
                 self._source.kick(hop.subscription.name)
 
-    def strike(self, subscription: str, kind: str, times: int) -> None:
-        """Lets a fault strike the next messages of a subscription."""
+    def strike(self, subscription: str, kind: str, times: int, trace: str) -> None:
+        """Lets a fault strike the next messages of a trace on a subscription."""
         for lane in self._lanes:
             if lane.name == subscription:
-                lane.dice.ask(kind, times)
+                lane.dice.ask(kind, times, trace)
 
     async def _tick(self) -> None:
         topics = {hop.topic for hop in self._hops if hop.subscription.topic == "ticks"}

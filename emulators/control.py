@@ -28,7 +28,7 @@ LONGEST = 60.0  # seconds of a freeze
 TAIL = 4 * 1024 * 1024  # bytes of each log that are looked through
 MOST = 200  # log lines of a task
 
-Strike = Callable[[str, str, int], None]
+Strike = Callable[[str, str, int, str], None]
 
 
 class Control:
@@ -36,7 +36,7 @@ class Control:
 
     def __init__(self, layout: Layout, strike: Strike) -> None:
         self._layout, self._strike = layout, strike
-        self._thaws: set[asyncio.Task[None]] = set()
+        self._frozen: dict[str, asyncio.Task[None]] = {}  # by agent: what thaws it
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Raises nothing: what is refused is a problem document."""
@@ -44,6 +44,8 @@ class Control:
             _check(request)
             _, _, verb, name = request.path.split("/", 3)
             body = strictjson.loads(await request.read()) if request.body_exists else {}
+            if not isinstance(body, dict):
+                raise errors.Malformed("the body: must be an object")
             return web.json_response(await self._done(request.method, verb, name, body))
         except errors.Error as error:
             return web.json_response(
@@ -59,31 +61,43 @@ class Control:
             case "POST", "kill":
                 self._signal(name, signal.SIGKILL)
             case "POST", "freeze":
-                self._freeze(name, min(float(body.get("seconds", 5)), LONGEST))
+                self._freeze(name)
+            case "POST", "thaw":
+                self._thaw(name)
             case "POST", "fault":
-                self._fault(name, str(body.get("kind")), int(body.get("times", 1)))
+                self._fault(name, body)
             case _:
                 raise errors.NotFound(f"there is nothing at {method} /local/{verb}")
-        log.event("broken on purpose", verb=verb, agent=name, **body)
+        log.event("broken on purpose", verb=verb, agent=name, asked=body)
         return {"done": verb, "agent": name}
 
-    def _freeze(self, agent: str, seconds: float) -> None:
-        """Stops the agent's process, and lets it go on after a while as if nothing had been."""
+    def _freeze(self, agent: str) -> None:
+        """Stops the agent's process until it is thawed, if nobody does after a while by itself."""
         self._signal(agent, signal.SIGSTOP)
-        thaw = asyncio.create_task(self._thawed(agent, seconds))
-        self._thaws.add(thaw)
-        thaw.add_done_callback(self._thaws.discard)
+        if agent not in self._frozen:
+            thaw = self._frozen[agent] = asyncio.create_task(self._thawed(agent))
+            thaw.add_done_callback(lambda _: self._frozen.pop(agent))
 
-    async def _thawed(self, agent: str, seconds: float) -> None:
+    def _thaw(self, agent: str) -> None:
+        """Lets the agent's process go on as if nothing had been."""
+        if thaw := self._frozen.get(self._known(agent)):
+            thaw.cancel()
+
+    async def _thawed(self, agent: str) -> None:
         try:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(LONGEST)
         finally:
             self._signal(agent, signal.SIGCONT)
 
-    def _fault(self, agent: str, kind: str, times: int) -> None:
+    def _fault(self, agent: str, asked: Mapping[str, Any]) -> None:
+        kind, trace, times = asked.get("kind"), asked.get("traceId"), asked.get("times", 1)
         if kind not in faults.KINDS:
             schemas.refuse([("kind", f"must be one of {', '.join(faults.KINDS)}")])
-        self._strike(f"sub-{self._known(agent)}", kind, max(1, min(times, 100)))
+        if not isinstance(trace, str) or not trace:
+            schemas.refuse([("traceId", "must be that of the task to come")])
+        if not isinstance(times, int) or not 1 <= times <= 100:
+            schemas.refuse([("times", "must be a whole number from 1 to 100")])
+        self._strike(f"sub-{self._known(agent)}", kind, times, trace)
 
     def _signal(self, agent: str, number: signal.Signals) -> None:
         pid = self._layout.pid_file(topology.target(self._known(agent)))

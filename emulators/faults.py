@@ -58,23 +58,26 @@ class Dice:
     def __init__(self, faults: Faults, lane: str) -> None:
         self.faults = faults
         self.struck: Counter[str] = Counter()
-        self._due: Counter[str] = Counter()  # faults that were asked for
+        self._due: Counter[tuple[str, str]] = Counter()  # that were asked for: (kind, trace)
         self._random = random.Random(f"{faults.seed} {lane}")
         self._passed = asyncio.Event()
 
-    def strikes(self, kind: str) -> bool:
-        """Does the fault of this kind strike now? Counts it if so."""
+    def strikes(self, kind: str, trace: str = "") -> bool:
+        """Does the fault of this kind strike now, a message of this trace? Counts it if so."""
         chance: float = getattr(self.faults, kind)
-        if self._due[kind]:
-            self._due[kind] -= 1
+        if self._due[kind, trace]:
+            self._due[kind, trace] -= 1
         elif not chance or self._random.random() >= chance:
             return False
         self.struck[kind] += 1
         return True
 
-    def ask(self, kind: str, times: int) -> None:
-        """Lets the fault of this kind strike the next messages, so many times."""
-        self._due[kind] += times
+    def ask(self, kind: str, times: int, trace: str) -> None:
+        """Lets the fault of this kind strike the next messages of a trace, so many times.
+
+        Of no other: a message that is still on its way from before must not catch it.
+        """
+        self._due[kind, trace] += times
 
     async def hold(self) -> None:
         """Keeps a message back, as the faults `delay` and `reorder` ask."""

@@ -116,12 +116,13 @@ class Lane:
 
     async def _pushed(self, delivery: Delivery) -> push.Answer:
         await self.dice.hold()
-        if self.dice.strikes("drop"):
+        trace = delivery.attributes.get("traceId", "")
+        if self.dice.strikes("drop", trace):
             return push.Answer(status=None, detail="fault: dropped")
         body = push.envelope(delivery, self._hop.subscription, self._terms.project)
-        copies = 2 if self.dice.strikes("duplicate") else 1
+        copies = 2 if self.dice.strikes("duplicate", trace) else 1
         answer, *_ = await asyncio.gather(*(self._post(body) for _ in range(copies)))
-        if answer.accepted and self.dice.strikes("drop_ack"):
+        if answer.accepted and self.dice.strikes("drop_ack", trace):
             return push.Answer(status=None, detail="fault: acknowledgement dropped")
         return answer
 

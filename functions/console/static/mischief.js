@@ -19,16 +19,24 @@ async function awaited(look, until) {
   }
 }
 
-async function sent(tell, seconds) {
-  const { task } = await dispatch({ agent: "demo", payload: { seconds }, ttlSeconds: 120, budgetCents: 20 });
+async function sent(tell, payload, rest = {}) {
+  const { task } = await dispatch({ agent: "demo", payload, ttlSeconds: 120, budgetCents: 20, ...rest });
   tell.show(el("a", { href: taskPage(task.taskId) }, `Dispatched ${task.taskId.slice(0, 8)} to demo`));
   return task.taskId;
 }
 
 const running = (id) => awaited(() => read(id), (task) => task.status !== "queued");
 const done = (id) => awaited(() => read(id), ended);
+const lapsed = (task) => task.timeline.some((event) => event.event === "attempt_failed");
 const logged = (id, fits) =>
   awaited(() => get(`/local/log/${id}`), ({ log }) => log.some(fits)).then(({ log }) => log.filter(fits));
+/** Has a fault strike the messages of one task to come, and of no other; returns what to dispatch it with. */
+async function faulty(kind, times = 1) {
+  const traceId = crypto.randomUUID().replaceAll("-", "");
+  await post("/local/fault/demo", { kind, times, traceId });
+  return { traceId };
+}
+
 const leftAlone = (line) => line.event === "left alone";
 
 /** Says how a task ended, and whether each of the promises held. */
@@ -39,19 +47,18 @@ function judge(tell, task, ...promises) {
 }
 
 async function kill(tell) {
-  const id = await sent(tell, 20);
+  const id = await sent(tell, { seconds: 20 });
   await running(id);
   tell("Attempt 1 is at work. kill -9.");
   await post("/local/kill/demo");
-  await awaited(() => read(id), (task) => task.timeline.some((event) => event.event === "attempt_failed"));
+  await awaited(() => read(id), lapsed);
   tell("Its lease lapsed; the task is queued again.");
   const task = await done(id);
   judge(tell, task, [task.status === "succeeded" && task.attempts === 2, "nothing is lost, another attempt finishes"], [task.costCents === 2 * COST, "each attempt was charged once"]);
 }
 
 async function twice(tell) {
-  await post("/local/fault/demo", { kind: "duplicate" });
-  const id = await sent(tell, 1);
+  const id = await sent(tell, { seconds: 1 }, await faulty("duplicate"));
   const [line] = await logged(id, leftAlone);
   tell(`Delivered twice at once; one copy was left alone: ${line.code}`);
   const task = await done(id);
@@ -59,8 +66,7 @@ async function twice(tell) {
 }
 
 async function unacknowledged(tell) {
-  await post("/local/fault/demo", { kind: "drop_ack", times: 2 });
-  const id = await sent(tell, 0);
+  const id = await sent(tell, { seconds: 0 }, await faulty("drop_ack", 2));
   const task = await done(id);
   tell("It is done, but Pub/Sub never hears so, twice.");
   await awaited(() => get(`/local/log/${id}`), ({ log }) => log.filter(leftAlone).length >= 2);
@@ -70,12 +76,16 @@ async function unacknowledged(tell) {
 }
 
 async function freeze(tell) {
-  const id = await sent(tell, 1);
+  const id = await sent(tell, { seconds: 6, silent: true });
   await running(id);
   tell("Attempt 1 is at work. The whole process freezes, past its lease of 3 s.");
-  await post("/local/freeze/demo", { seconds: 6 });
-  await awaited(() => read(id), (task) => task.timeline.some((event) => event.event === "attempt_failed"));
-  tell("The lease lapsed; the task belongs to whoever claims it next.");
+  await post("/local/freeze/demo");
+  try {
+    await awaited(() => read(id), lapsed);
+    tell("The lease lapsed; the task belongs to whoever claims it next.");
+  } finally {
+    await post("/local/thaw/demo");
+  }
   const [late] = await logged(id, (line) => line.event === "late result");
   tell(`The zombie woke up and reported its result. Refused: ${late.code}`);
   const task = await done(id);
