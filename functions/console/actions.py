@@ -11,6 +11,7 @@ from shared import (
     admission,
     budgets,
     callers,
+    deliveries,
     endings,
     endpoint,
     errors,
@@ -52,6 +53,12 @@ def redrive(request: flask.Request, task_id: str) -> flask.Response:
     current = services.current()
     asked = schemas.load(REDRIVE, endpoint.body(request, optional=True))
     return _sent(current, *redrives.redrive(current, schemas.task_id(task_id), asked))
+
+
+def call_back(request: flask.Request, task_id: str) -> flask.Response:
+    """202 with the task, whose callback is sent once more."""
+    task = deliveries.again(services.current(), schemas.task_id(task_id))
+    return endpoint.answer(task.view(), 202)
 
 
 def cancel(request: flask.Request, task_id: str) -> flask.Response:

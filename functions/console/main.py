@@ -62,6 +62,7 @@ _route("GET", "/task/<task_id>")(actions.show)
 _route("POST", "/dispatch", changes=True)(actions.order)
 _route("POST", "/task/<task_id>/cancel", changes=True)(actions.cancel)
 _route("POST", "/task/<task_id>/redrive", changes=True)(actions.redrive)
+_route("POST", "/task/<task_id>/callback", changes=True)(actions.call_back)
 _route("PUT", "/account/<account_id>", changes=True)(actions.put_account)
 
 console = api.target()
