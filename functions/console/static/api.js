@@ -8,7 +8,20 @@ export class Problem extends Error {
     this.title = document.title || "Something went wrong";
     this.document = document;
   }
+
+  /** Whether it may be over soon, as a restart is; what is refused stays refused. */
+  get passing() {
+    return !this.status || this.status === 429 || this.status >= 500;
+  }
 }
+
+/** The value of a JSON text; a number that JavaScript cannot hold stays as it is written. */
+export function parse(text) {
+  const exact = (key, value, context) => (context?.source && inexact(value) ? JSON.rawJSON(context.source) : value);
+  return JSON.parse(text, JSON.rawJSON && exact);
+}
+
+const inexact = (value) => typeof value === "number" && !Number.isSafeInteger(value) && (Number.isInteger(value) || !Number.isFinite(value));
 
 async function request(method, path, body, signal) {
   const options = { method, signal, headers: {}, cache: "no-store", redirect: "error" };
@@ -23,7 +36,7 @@ async function request(method, path, body, signal) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { title: "No answer", detail: "The server did not answer. Is emulators/up still running?" });
   }
-  const answer = await response.json().catch(() => ({}));
+  const answer = await response.text().then(parse).catch(() => ({}));
   if (!response.ok) throw new Problem(response.status, answer);
   return { body: answer, headers: response.headers };
 }

@@ -2,16 +2,16 @@
 import { dispatch, ended, get, task as read, taskPage } from "./api.js";
 import { byId, el, fill, notice, once, setup } from "./dom.js";
 import { cents } from "./format.js";
-import { sleep } from "./live.js";
+import { seen, sleep } from "./live.js";
 import { code, fault, state } from "./parts.js";
-import { curl } from "./curl.js";
+import { curl, orderOf } from "./curl.js";
 import { editor } from "./editor.js";
 import { waterfall } from "./waterfall.js";
 
-const PACE = 250; // milliseconds between two looks at the task
-const LOOKS = 400;
+const [PACE, REST, SOON] = [250, 1000, 10_000]; // milliseconds between two looks: at first, later; and until when
 const form = byId("order");
 let payload;
+let shown; // the task that is followed: always the last one dispatched
 
 function order() {
   const { agent, budgetCents, ttlSeconds, account, idempotencyKey, callbackUrl } = form.elements;
@@ -39,15 +39,32 @@ function show(task, replayed) {
 }
 
 async function send() {
-  const made = await dispatch(order());
-  let { task } = made;
-  show(task, made.replayed);
+  const { task, replayed } = await dispatch(order());
+  shown = task.taskId;
+  show(task, replayed);
   notice(`Dispatched to ${task.agent}`);
-  for (let look = 0; look < LOOKS && !ended(task); look++) {
-    await sleep(PACE);
-    task = await read(task.taskId);
-    show(task, made.replayed);
+  follow(task, replayed);
+}
+
+/** Shows the task as it moves, until it has ended or another one was dispatched. */
+async function follow(task, replayed) {
+  const began = Date.now();
+  while (!ended(task)) {
+    await sleep(Date.now() - began < SOON ? PACE : REST);
+    await seen();
+    const now = await read(task.taskId).catch(() => task);
+    if (shown !== task.taskId) return;
+    show((task = now), replayed);
   }
+}
+
+/** Fills the form with what a task was dispatched with: it may be changed, and sent again. */
+async function again(id) {
+  const { agent, payload: value, ttlSeconds, budgetCents, account = "", callbackUrl = "" } = orderOf(await read(id));
+  for (const [name, text] of Object.entries({ agent, ttlSeconds, budgetCents, account, callbackUrl })) form.elements[name].value = text;
+  form.elements.payload.value = JSON.stringify(value, null, 2);
+  check();
+  if (account || callbackUrl) form.querySelector("details").open = true;
 }
 
 /** Says what the server refuses beside the form, and goes to the field that it names. */
@@ -60,7 +77,10 @@ function refused(problem) {
 const plain = (agent) => agent === "light"; // it needs no key, and no settings
 for (const agent of setup.agents.split(",")) form.elements.agent.append(el("option", { selected: plain(agent) }, agent));
 const check = editor(byId("payload"), (value) => ((payload = value), preview()));
+const from = new URLSearchParams(location.search).get("from");
+if (from) again(from).catch(refused);
 form.addEventListener("input", preview);
+form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), true);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!form.reportValidity() || !check()) return;

@@ -42,6 +42,8 @@ export function button(text, act, properties = {}) {
 }
 
 export async function once(pressed, act) {
+  if (pressed.disabled) return; // a form is submitted by a key, too
+  const focused = document.activeElement === pressed;
   pressed.disabled = true;
   try {
     await act();
@@ -49,6 +51,7 @@ export async function once(pressed, act) {
     notice(problem.message);
   } finally {
     pressed.disabled = false;
+    if (focused && document.activeElement === document.body) pressed.focus(); // a disabled button loses it
   }
 }
 

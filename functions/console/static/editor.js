@@ -1,4 +1,5 @@
 // The JSON editor: line numbers, and the problem where it is.
+import { parse } from "./api.js";
 import { byId, el, fill, say } from "./dom.js";
 import { lint } from "./jsonlint.js";
 
@@ -6,15 +7,20 @@ import { lint } from "./jsonlint.js";
 export function editor(area, changed) {
   const lines = byId("lines");
 
+  function number(count, bad) {
+    const upTo = (from, to) => Array.from({ length: Math.max(0, to - from) }, (_, index) => `${from + index}\n`).join("");
+    const parts = bad ? [upTo(1, bad), el("span", { class: "wrong" }, `${bad}\n`), upTo(bad + 1, count + 1)] : [upTo(1, count + 1)];
+    fill(lines, ...parts);
+  }
+
   function check() {
     const text = area.value;
     const wrong = lint(text);
-    const count = text.split("\n").length;
-    fill(lines, ...Array.from({ length: count }, (_, index) => el("span", { class: wrong?.line === index + 1 ? "wrong" : "" }, `${index + 1}\n`)));
+    number(text.split("\n").length, wrong?.line);
     area.parentElement.classList.toggle("wrong", Boolean(wrong));
     area.setAttribute("aria-invalid", String(Boolean(wrong)));
     say(byId("problem"), wrong ? `Line ${wrong.line}, column ${wrong.column}: ${wrong.message}` : "");
-    changed(wrong ? undefined : JSON.parse(text));
+    changed(wrong ? undefined : parse(text));
     return wrong;
   }
 

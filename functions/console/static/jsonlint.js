@@ -7,12 +7,15 @@ class Wrong extends Error {
   }
 }
 
-const TOKENS = /\s*(?:([{}[\]:,])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|true\b|false\b|null\b))/y;
+const SPACE = /[ \t\n\r]*/y; // and no other: a space that a word processor or a web page made is none
+const TOKENS = /[ \t\n\r]*(?:([{}[\]:,])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|true\b|false\b|null\b))/y;
+
+const DEPTH = 64; // of a payload, as the server has it
 
 class Reader {
   constructor(text) {
     this.text = text;
-    this.end = 0;
+    this.end = this.depth = 0;
     this.read();
   }
 
@@ -20,7 +23,8 @@ class Reader {
   read() {
     TOKENS.lastIndex = this.end;
     const match = TOKENS.exec(this.text);
-    this.start = this.end + /^\s*/.exec(this.text.slice(this.end))[0].length;
+    SPACE.lastIndex = this.end;
+    this.start = this.end + SPACE.exec(this.text)[0].length;
     if (!match && this.start < this.text.length) throw new Wrong(this.start, unreadable(this.text.slice(this.start)));
     this.token = match ? match[1] ?? match[2] ?? match[3] : "";
     this.end = match ? TOKENS.lastIndex : this.text.length;
@@ -42,13 +46,19 @@ class Reader {
 
   list(close, items) {
     const item = items();
+    if (++this.depth > DEPTH) throw new Wrong(this.start, `Brackets stand in brackets more than ${DEPTH} deep`);
     this.read();
-    if (this.token === close) return this.read();
+    if (this.token === close) return this.closed();
     for (;;) {
       item();
-      if (this.token === close) return this.read();
+      if (this.token === close) return this.closed();
       this.expect(",", `A comma or ${close} is expected here`);
     }
+  }
+
+  closed() {
+    this.depth--;
+    this.read();
   }
 
   member(keys) {
@@ -67,7 +77,8 @@ class Reader {
 function unreadable(rest) {
   if (rest.startsWith('"')) return "This text in quotes does not end well";
   if (rest.startsWith("'")) return "Text stands in double quotes";
-  return `${/^[\w.+-]+|./.exec(rest)[0]} is no JSON`;
+  if (/^\s/.test(rest)) return "This is no plain space: type one";
+  return `${/^[\w.+-]+|./u.exec(rest)[0]} is no JSON`;
 }
 
 /** Null for JSON, else {index, line, column, message} of the first problem. */
