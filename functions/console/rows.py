@@ -24,7 +24,7 @@ from shared import (
 from shared.services import Services
 from shared.store import Query
 
-LOOK = 1.1  # seconds between two looks for news; each look costs two reads
+LOOK = 1.6  # seconds between two looks for news; each look costs two reads
 SHOWN = 50  # tasks on a page
 SCANNED = 250  # tasks that one search looks through
 SLIM = {"payload", "result", "timeline", "traceId", "callbackUrl", "children"}  # not in a row

@@ -11,9 +11,21 @@ from string import Template
 from typing import Any
 
 import flask
+from marshmallow import RAISE, Schema, fields
 
-from shared import endpoint, errors, services
+from shared import endpoint, errors, schemas, services
 
+
+class Brief(Schema):
+    """The query of a page that has seen the rest, and no news since."""
+
+    class Meta:
+        unknown = RAISE
+
+    brief = fields.Boolean(load_default=False)
+
+
+BRIEF = Brief()
 HERE = Path(__file__).parent
 PAGES, STATIC = HERE / "pages", HERE / "static"
 POLICY = "; ".join(
@@ -69,6 +81,12 @@ def static(request: flask.Request, version: str, name: str) -> flask.Response:
     kind = mimetypes.guess_type(name)[0] or "text/plain"
     kept = FOR_EVER if version == _version() else FRESH
     return flask.Response(content, headers={**HEADERS, **kept}, mimetype=kind)
+
+
+def brief(request: flask.Request) -> bool:
+    """Whether only what changes without any task moving is asked for, which takes few reads."""
+    asked: bool = schemas.load(BRIEF, request.args.to_dict())["brief"]
+    return asked
 
 
 def data(body: Any) -> flask.Response:

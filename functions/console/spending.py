@@ -20,6 +20,7 @@ SHOWN = 100  # accounts at most
 SAMPLE = 100  # tasks that the burn rate is taken from
 PERIODS = {"day": 7, "month": 6, "total": 7}  # of the history, in days or months
 MINUTE = 60 * SECOND
+FAR = 10 * 365 * 24 * 60 * MINUTE  # microseconds until which it is told when the money runs out
 
 
 def index(request: flask.Request) -> flask.Response:
@@ -31,16 +32,18 @@ def index(request: flask.Request) -> flask.Response:
 
 
 def show(request: flask.Request, account_id: str) -> flask.Response:
-    """One account, with its `history` (periods, the oldest first) and its `burn`."""
+    """One account, with its `history` (periods, the oldest first); unless brief with its `burn`."""
     current = services.current()
     account, ledger = budgets.get_account(current, schemas.account_id(account_id))
-    sample = _sample(current, account)
-    burn = _burn(sample, current.now())
-    if burn["centsPerHour"] and ledger.free:
-        hours = money.to_cents(ledger.free) / burn["centsPerHour"]
-        burn["runsOutAt"] = models.timestamp(int(current.now() + hours * 60 * MINUTE))
-    history = _history(current, account, sample)
-    return screens.data({**view(account, ledger), "burn": burn, "history": history})
+    found = view(account, ledger)
+    if not screens.brief(request):
+        sample = _sample(current, account)
+        found["burn"] = _burn(sample, ledger, current.now())
+        if account.window == "total":
+            found["history"] = _days(sample, current.now())
+    if account.window != "total":
+        found["history"] = _windows(current, account)
+    return screens.data(found)
 
 
 def _window(services: Services, account: Account) -> tuple[Account, Ledger]:
@@ -66,29 +69,35 @@ def _sample(services: Services, account: Account) -> list[Task]:
     return [task for task in found if task]
 
 
-def _burn(sample: Sequence[Task], now: int) -> dict[str, Any]:
-    """What the newest tasks cost or hold, over the time they took to come."""
+def _burn(sample: Sequence[Task], ledger: Ledger, now: int) -> dict[str, Any]:
+    """What the newest tasks cost or hold, over the time they took to come; and how long it goes."""
     if not sample:
         return {"centsPerHour": 0, "tasks": 0}
     span = max(now - sample[-1].created_at, MINUTE)
     rate = sum(task.held for task in sample) * 60 * MINUTE // span
-    return {
+    burn = {
         "centsPerHour": round(rate / money.CENT, 2),
         "tasks": len(sample),
         "since": models.timestamp(now - span),
     }
+    lasts = ledger.free * 60 * MINUTE // rate if burn["centsPerHour"] else 0
+    if 0 < lasts < FAR:  # a date beyond the year 9999 cannot be written
+        burn["runsOutAt"] = models.timestamp(now + lasts)
+    return burn
 
 
-def _history(services: Services, account: Account, sample: Sequence[Task]) -> list[dict[str, Any]]:
-    """What was spent in each of the last windows; where there is only one, by the sample's days."""
-    now = services.now()
-    if account.window == "total":
-        spent: Counter[str] = Counter()
-        for task in sample:
-            spent[_day(task.created_at)] += task.held
-        days = [_day(now - back * 24 * 60 * MINUTE) for back in reversed(range(PERIODS["total"]))]
-        return [{"period": day, "spentCents": money.to_cents(spent[day])} for day in days]
-    moments = list(_moments(account, now))[::-1]
+def _days(sample: Sequence[Task], now: int) -> list[dict[str, Any]]:
+    """What the sample's tasks cost or hold, by the day: of an account that has only one window."""
+    spent: Counter[str] = Counter()
+    for task in sample:
+        spent[_day(task.created_at)] += task.held
+    days = [_day(now - back * 24 * 60 * MINUTE) for back in reversed(range(PERIODS["total"]))]
+    return [{"period": day, "spentCents": money.to_cents(spent[day])} for day in days]
+
+
+def _windows(services: Services, account: Account) -> list[dict[str, Any]]:
+    """What was spent in each of the last windows."""
+    moments = list(_moments(account, services.now()))[::-1]
     windows = [
         ledgers.ledger(services.store.get(account.ledger_path(at)), account) for at in moments
     ]

@@ -19,21 +19,29 @@ MINUTES = 30  # of the histogram
 
 
 def show(request: flask.Request) -> flask.Response:
-    """`{hops, backlog, minutes, deadLetters, oldestDueAt, …}` of the newest tasks."""
+    """`{states, deadLetters, oldestDueAt, …}`; unless brief with `hops`, `minutes`, …"""
     current = services.current()
-    now, sample = current.now(), _sample(current)
-    span = now - sample[-1].created_at if sample else 0
+    now = current.now()
     found = {
+        **({} if screens.brief(request) else _figures(_sample(current), now)),
         "now": models.timestamp(now),
-        "tasks": len(sample),
-        "sinceAt": models.timestamp(sample[-1].created_at) if sample else None,
-        "hops": [_hop(name, spans, span) for name, spans in _spans(sample).items()],
-        "minutes": _minutes(sample, now),
         "states": {status: _count(current, status) for status in models.LIVE},
         "deadLetters": _dead_letters(current),
         "oldestDueAt": _oldest_due(current, now),
     }
     return screens.data(found)
+
+
+def _figures(sample: Sequence[Task], now: int) -> dict[str, Any]:
+    """What the newest tasks tell."""
+    since = sample[-1].created_at if sample else now
+    return {
+        "tasks": len(sample),
+        "sinceAt": models.timestamp(since) if sample else None,
+        "hops": [_hop(name, spans, now - since) for name, spans in _spans(sample).items()],
+        "minutes": _minutes(sample, now),
+        "minutesAt": models.timestamp(now),
+    }
 
 
 def _sample(services: Services) -> list[Task]:

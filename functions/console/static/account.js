@@ -15,8 +15,8 @@ function burning({ burn, freeCents }) {
   return freeCents ? rate : `${rate}; it has run out`;
 }
 
-function lasts({ burn, window }) {
-  if (!burn.runsOutAt) return null;
+function lasts({ burn, window, freeCents }) {
+  if (!burn.runsOutAt) return burn.centsPerHour && freeCents ? "for years" : null;
   const left = Date.parse(burn.runsOutAt) - Date.now();
   const beyond = window !== "total" && left > { day: 86_400_000, month: 2_678_400_000 }[window];
   return beyond ? `beyond this ${window}` : `${span(left)}, until ${at(burn.runsOutAt)}`;
@@ -24,7 +24,7 @@ function lasts({ burn, window }) {
 
 function column({ period: name, spentCents, limitCents }, most) {
   const drawn = el("span", { class: spentCents ? "column" : "column zero" });
-  drawn.style.height = `${most ? (80 * spentCents) / most : 0}%`;
+  drawn.style.height = `${most ? (70 * spentCents) / most : 0}%`;
   const title = `${name}: ${cents(spentCents)}${limitCents ? ` of ${cents(limitCents)}` : ""}`;
   return el("li", { title }, el("small", {}, cents(spentCents)), drawn, el("small", {}, name.slice(-5)));
 }
@@ -52,15 +52,16 @@ function draw(account) {
   owners = account.owners;
 }
 
-let owners = [];
+let known, owners = [];
 
-async function look() {
+async function look(brief = false) {
   try {
-    draw(await get(`/console/api/account/${encodeURIComponent(id)}`));
+    known = { ...known, ...(await get(`/console/api/account/${encodeURIComponent(id)}?brief=${brief}`)) };
+    draw(known);
     fill(byId("state"));
   } catch (problem) {
     fill(byId("state"), wrong(problem, look));
-    if (!problem.status) throw problem;
+    if (problem.passing) throw problem;
   }
 }
 

@@ -2,8 +2,9 @@
 import { get } from "./api.js";
 import { byId, say } from "./dom.js";
 
-const WAIT = 10; // seconds that the server holds a question for news
+const WAIT = 25; // seconds that the server holds a question for news
 const PACE = 1000; // milliseconds between two looks at the least
+const STALE = 900_000; // milliseconds that figures of many tasks stand, while none moves
 const TROUBLE = 3000; // milliseconds until it tries again
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -21,9 +22,12 @@ function show(state, text) {
   say(sign, text);
 }
 
-/** Calls `look` now and at every news, and `slow` milliseconds after the last time without any. */
-export async function follow(look, slow = 600_000) {
-  let pulse, due = 0;
+/** Calls `look` now and at every news, and `slow` milliseconds after the last time without any.
+
+Then it is called with `brief`, for which it should read no more than a few documents, or return the
+milliseconds that it may not be called for. */
+export async function follow(look, slow = STALE) {
+  let pulse, due = 0, stale = 0;
   for (;;) {
     await seen();
     const began = Date.now();
@@ -31,8 +35,10 @@ export async function follow(look, slow = 600_000) {
       const wait = Math.min(WAIT, Math.max(0, (due - began) / 1000)).toFixed(1);
       const next = (await get(`/console/api/pulse?wait=${wait}${pulse ? `&seen=${pulse}` : ""}`)).pulse;
       if (next !== pulse || Date.now() >= due) {
-        await look();
-        due = Date.now() + slow;
+        const brief = next === pulse && Date.now() < stale;
+        const rest = await look(brief);
+        due = Date.now() + Math.max(slow, rest ?? 0);
+        if (!brief) stale = Date.now() + STALE;
       }
       pulse = next;
       show("on", "live");

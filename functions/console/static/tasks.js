@@ -9,6 +9,7 @@ const STATES = ["queued", "running", "waiting", "succeeded", "failed", "expired"
 const filters = byId("filters");
 const lines = new Map(); // by task id: {row, cells, task}
 let token, next; // of this page and of the one after
+let asking = 0; // the number of the newest question
 
 function asked() {
   const values = Object.fromEntries(new FormData(filters));
@@ -42,7 +43,7 @@ function update(line, task) {
   const { cells, note } = line;
   if (line.task?.status !== task.status) fill(cells.state, state(task.status));
   say(cells.attempts, String(task.attempts));
-  say(note, task.error ? `${task.error.code}: ${task.error.detail ?? ""}` : (task.idempotencyKey ?? ""));
+  say(note, task.error ? `${task.error.code}: ${task.error.detail ?? ""}` : (task.idempotencyKey ?? (task.parent ? `child of ${short(task.parent)}` : "")));
   const money = `${cents(task.costCents)} of ${cents(task.budgetCents)}`;
   if (cells.cost.firstChild?.textContent !== money || line.task?.heldCents !== task.heldCents) {
     fill(cells.cost, el("span", { class: "money" }, money), bar(purse(task), task.budgetCents));
@@ -86,20 +87,24 @@ function describe({ tasks, scanned }) {
 
 async function look() {
   const question = { ...asked(), ...(token && { pageToken: token }) };
+  const mine = ++asking;
+  const overtaken = () => mine !== asking; // an answer to older filters is not shown over newer ones
   try {
     const answer = await post("/console/api/tasks", question);
+    if (overtaken()) return;
     next = answer.nextPageToken;
     draw(answer.tasks);
     describe(answer);
   } catch (problem) {
+    if (overtaken()) return;
     fill(byId("state"), wrong(problem, look));
-    if (!problem.status) throw problem;
+    if (problem.passing) throw problem;
   }
 }
 
 function turn(to) {
   token = to;
-  look();
+  look().catch(() => {}); // it is shown, and looked for again at the next news
 }
 
 for (const each of STATES) filters.elements.status.append(el("option", {}, each));
