@@ -132,6 +132,8 @@ def test_the_editor_shows_what_is_no_json_and_where(page: Page, cloud: Cluster) 
         ("1 2", "Line 1, column 3: The value has ended before this"),
         ('"open', "Line 1, column 1: This text in quotes does not end well"),
         ("", "Line 1, column 1: The text ends too early"),
+        ('{\n"a":\u00a01}', "Line 2, column 5: This is no plain space: type one"),
+        ("[" * 5000, "Line 1, column 65: Brackets stand in brackets more than 64 deep"),
     ):
         payload.fill(text)
         expect(problem).to_have_text(said)
@@ -139,6 +141,42 @@ def test_the_editor_shows_what_is_no_json_and_where(page: Page, cloud: Cluster) 
     expect(payload).to_be_focused()
     payload.fill('[{"a": [], "b": {}}, -1.5e3, "x\\u00e9", null, true]')
     expect(problem).to_have_text("")
+
+
+def test_a_large_integer_arrives_as_it_was_written_and_is_shown_so(
+    page: Page, cloud: Cluster
+) -> None:
+    page.goto(f"{cloud.gateway_url}/console/dispatch")
+    page.get_by_label("Payload").fill('{"id": 12345678901234567890}')
+    expect(page.locator("#curl")).to_contain_text('{"id":12345678901234567890}')
+    page.get_by_role("button", name="Dispatch").click()
+    page.get_by_role("link", name="Open the task").click()
+    expect(page.locator("#result pre")).to_contain_text("12345678901234567890")
+
+
+def test_a_task_is_changed_and_dispatched_again_with_no_payload_in_the_address(
+    page: Page, cloud: Cluster
+) -> None:
+    task_id = orders.dispatch(cloud.gateway_url, "demo", {"fail": "typo"}, budgetCents=7)
+    page.goto(f"{cloud.gateway_url}/console/task/{task_id}")
+    page.get_by_role("link", name="Edit and dispatch").click()
+    expect(page.get_by_label("Payload")).to_have_value('{\n  "fail": "typo"\n}')
+    assert "typo" not in page.url
+    expect(page.get_by_label("Agent")).to_have_value("demo")
+    expect(page.get_by_label("Budget")).to_have_value("7")
+    page.get_by_label("Payload").fill('{"seconds": 0}')
+    page.get_by_role("button", name="Dispatch").click()
+    expect(page.locator("#outcome .state")).to_have_text("succeeded")
+
+
+def test_a_task_shows_what_its_children_came_to(page: Page, cloud: Cluster) -> None:
+    payload = {"topics": ["a", "b"], "agent": "demo", "shareCents": 10}
+    task_id = orders.dispatch(cloud.gateway_url, "crew", payload, budgetCents=30)
+    page.goto(f"{cloud.gateway_url}/console/task/{task_id}")
+    expect(page.locator("#children .state.succeeded")).to_have_count(2)
+    expect(page.locator("#children li").first).to_contain_text("5 ¢ of 10 ¢")
+    page.locator("#children a").first.click()
+    expect(page.locator("#facts")).to_contain_text(f"Child of{task_id}")
 
 
 def test_what_the_server_refuses_is_said_beside_the_form(page: Page, cloud: Cluster) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from functions_framework import create_app
 
-from shared.store import Store
+from shared import ledgers
+from shared.store import Put, Store
 from tests.console import alone, seed
 
 ACTIONS = [
     ("POST", "/dispatch"),
     ("POST", f"/task/{'0' * 32}/cancel"),
     ("POST", f"/task/{'0' * 32}/redrive"),
+    ("POST", f"/task/{'0' * 32}/callback"),
     ("PUT", "/account/demo"),
 ]
 ORDER = {"agent": "light", "payload": {"a": 1}, "ttlSeconds": 60, "budgetCents": 10}
@@ -24,7 +26,7 @@ ORDER = {"agent": "light", "payload": {"a": 1}, "ttlSeconds": 60, "budgetCents":
 
 def fill(store: Store, now: int) -> None:
     seed.many(store, now, 3)
-    for make in (seed.nasty, seed.accounts):
+    for make in (seed.nasty, seed.retried, seed.accounts):
         make(store, now)
 
 
@@ -72,7 +74,7 @@ def test_read_only_it_shows_and_changes_nothing(tmp_path: Path, method: str, pat
     with alone.serving(tmp_path, fill, CONSOLE_READ_ONLY="true") as console:
         client = console.app.test_client()
         assert client.open(path, method=method, json={}).status_code == 403
-        assert len(client.post("/console/api/tasks", json={}).json["tasks"]) == 4
+        assert len(client.post("/console/api/tasks", json={}).json["tasks"]) == 5
         assert 'data-readonly="true"' in client.get("/").text
 
 
@@ -107,6 +109,7 @@ def test_by_itself_it_dispatches_cancels_and_redrives(console: alone.Console) ->
     task = made.headers["Location"]
     assert client.get(task).json["status"] == "queued"
     assert client.post(f"{task}/cancel").json["status"] == "cancelled"
+    assert client.post(f"{task}/callback").status_code == 409  # it has none
     failed = f"/task/{seed.id_(900_002)}"
     redriven = client.post(f"{failed}/redrive")
     assert redriven.status_code == 202
@@ -120,6 +123,7 @@ def test_by_itself_it_dispatches_cancels_and_redrives(console: alone.Console) ->
         ("dispatch", "POST", "/dispatch", {**ORDER, "agent": "nobody"}),
         ("dispatch", "POST", "/dispatch", {**ORDER, "ttl": 5}),
         ("dispatch", "POST", f"/task/{seed.id_(0)}/redrive", None),
+        ("dispatch", "POST", f"/task/{seed.id_(900_001)}/callback", None),
         ("get_task", "GET", f"/task/{seed.id_(0)}", None),
         ("get_task", "GET", "/task/unknown", None),
         ("cancel_task", "POST", f"/task/{seed.id_(0)}/cancel", None),
@@ -140,11 +144,25 @@ def test_it_answers_as_the_function_of_that_path_does(
     assert first.json == second.json
 
 
+def test_money_that_lasts_for_ages_has_no_date(tmp_path: Path) -> None:
+    def rich(store: Store, now: int) -> None:
+        task = seed.base(7, now - 60 * seed.MINUTE, account="rich", held=200)
+        seed.put(store, task)
+        account = ledgers.Account(id="rich", limit=10**14, window="total")
+        store.commit([Put(account.path, account.fields())])
+
+    with alone.serving(tmp_path, rich) as console:
+        account = console.app.test_client().get("/console/api/account/rich")
+    assert account.status_code == 200
+    assert account.json["burn"]["centsPerHour"] > 0
+    assert "runsOutAt" not in account.json["burn"]
+
+
 def test_a_text_is_looked_for_in_the_body_not_in_the_address(console: alone.Console) -> None:
     client = console.app.test_client()
     found = client.post("/console/api/tasks", json={"text": "owned"}).json
     assert [task["taskId"] for task in found["tasks"]] == [seed.id_(900_002)]
-    assert found["scanned"] == 4
+    assert found["scanned"] == 5
     assert client.get("/console/api/tasks?text=owned").status_code == 405
     assert client.post("/console/api/tasks", json={"text": 7}).status_code == 422
     assert client.post("/console/api/tasks", json={"bogus": 7}).status_code == 422
