@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from emulators import Refused, demo, extras, journal, lane, runner, topology
+from emulators import Refused, breaking, demo, extras, journal, lane, runner, topology
 from emulators.cluster import Cluster
 from emulators.faults import Faults
 from emulators.layout import FRONT_AGENT, ROOT, Layout, Ports
@@ -68,6 +68,14 @@ def _options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--demo", action="store_true", help="send one task through every hop, show it, and end")
+    add(
+        "--break",
+        type=_breaks,
+        default=(),
+        dest="breaks",
+        metavar="WHAT,…",
+        help=f"break it on purpose, show what holds, end: all, or {', '.join(breaking.ACTIONS)}",
+    )
     add("--google", action="store_true", help="on Google's emulators, instead of SQLite")
     add("--reset", action="store_true", help="clear the local data first")
     add(
@@ -103,6 +111,13 @@ def _faults(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _breaks(text: str) -> list[str]:
+    try:
+        return breaking.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     cluster = Cluster(
@@ -123,6 +138,9 @@ def _run(options: argparse.Namespace) -> int:
         if options.demo:
             cluster.wait()
             return 0 if demo.run(cluster, colour) else 1
+        if options.breaks:
+            cluster.wait()
+            return 0 if breaking.run(cluster.gateway_url, options.breaks) else 1
         extras.open_account(cluster.gateway_url)
         _follow(cluster, colour)
     finally:

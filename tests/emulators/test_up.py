@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from emulators import layout
+from emulators import breaking, layout
 from tests.emulators.test_runner import until
 
 SETUP = layout.ROOT / "emulators" / "setup"
@@ -95,6 +95,16 @@ def test_the_demo_ends_well_and_shows_every_hop_with_its_cents(
     assert "spent 5 ¢ of 10 ¢, held 0 ¢" in shown
 
 
+def test_whatever_is_broken_from_the_command_line_its_promise_holds(tmp_path: Path) -> None:
+    with up(tmp_path, "--break=all", ports()) as running:
+        shown, complaints = running.communicate()
+    assert (running.returncode, complaints) == (0, ""), shown
+    assert "BROKEN" not in shown
+    assert re.findall(r"^(\w+): ", shown, re.MULTILINE) == list(breaking.ACTIONS)
+    assert shown.count("  held: ") == len(breaking.ACTIONS)
+    assert "200 dispatches at once: 37 admitted, 163 refused with 402" in shown
+
+
 def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
     option = ports()
     port = int(option.partition("=")[2]) + 1
@@ -106,7 +116,15 @@ def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--faults=lose=1", "--faults=drop=2", "--ports=70000", "--ports=http", "--nonsense"]
+    "option",
+    [
+        "--faults=lose=1",
+        "--faults=drop=2",
+        "--ports=70000",
+        "--ports=http",
+        "--break=legs",
+        "--nonsense",
+    ],
 )
 def test_nonsense_is_refused_with_the_usage(tmp_path: Path, option: str) -> None:
     with up(tmp_path, option) as running:
