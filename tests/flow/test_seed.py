@@ -39,7 +39,7 @@ def test_a_dispatch_in_http_mode_answers_with_the_outcome(cloud: Cloud) -> None:
 
 
 def test_the_same_key_for_another_agent_is_another_task(cloud: Cloud) -> None:
-    """As in the seed, whose two dispatches are both keyed `abc`: a key was the agent's own there."""
+    """As in the seed, whose two dispatches are both keyed `abc`: a key was an agent's own."""
     key = f"abc-{time.time()}"
     answers = [cloud.dispatch(agent, idempotencyKey=key) for agent in ("light", "elsewhere")]
     assert [answer.status_code for answer in answers] == [202, 202]
