@@ -19,7 +19,7 @@ from shared import errors, ledgers, log, models, money
 from shared.ledgers import Account, Ledger, Purse
 from shared.models import SECOND
 from shared.services import Services
-from shared.store import Filter, Put, Query, Total
+from shared.store import Filter, Put, Query, Total, pages
 
 TRIES = 40  # of a compare-and-set on a ledger
 PAUSE = 0.005  # seconds: the first pause between two tries, with full jitter, doubling
@@ -220,11 +220,12 @@ def get_account(services: Services, account_id: str) -> tuple[Account, Ledger]:
     return account, ledger
 
 
-def due_ledgers(services: Services) -> list[Ledger]:
-    """Ledgers with purses to settle."""
+def due_ledgers(services: Services) -> Iterator[Ledger]:
+    """Ledgers with purses to settle, however many."""
     due: list[Filter] = [("wakeAt", "<=", services.now())]
-    documents = services.store.query(Query(collection=ledgers.LEDGERS, where=due, order="wakeAt"))
-    return [ledger for ledger in map(ledgers.ledger, documents) if ledger]
+    query = Query(collection=ledgers.LEDGERS, where=due, order="wakeAt")
+    for page in pages(services.store, query):
+        yield from filter(None, map(ledgers.ledger, page))
 
 
 def _changed(

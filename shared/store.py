@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 Operator = Literal["==", "<", "<=", ">", ">=", "in"]
@@ -101,3 +101,14 @@ class Store(Protocol):
 
     def wait(self, path: str, until: Callable[[Document], bool], seconds: float) -> Document:
         """The document as soon as `until` holds for it, or as it stands when time is up."""
+
+
+def pages(store: Store, query: Query) -> Iterator[list[Document]]:
+    """All that an ordered query matches, `limit` at a time; raises as `Store.query` does."""
+    assert query.order  # noqa: S101 - that is where the next page begins
+    while True:
+        page = store.query(query)
+        yield page
+        if len(page) < query.limit:
+            return
+        query = replace(query, after=(page[-1].data[query.order], page[-1].id))

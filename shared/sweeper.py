@@ -20,7 +20,7 @@ from shared import (
 from shared.messages import Outcome
 from shared.models import Task
 from shared.services import Services
-from shared.store import Document, Query
+from shared.store import Document, Query, pages
 
 PAGE = 200  # tasks a query
 FAILURES = 5  # in a row: then the store or the bus is away
@@ -64,23 +64,15 @@ class _Patience:
 
 
 def _due(services: Services) -> Iterator[Task]:
-    after, now = None, services.now()
-    while True:
-        query = Query(
-            collection=models.COLLECTION,
-            where=[*shards.every(services.config.sharded), ("wakeAt", "<=", now)],
-            order="wakeAt",
-            limit=PAGE,
-            after=after,
-        )
-        documents = services.store.query(query)
-        for document in _mixed(documents, now):
-            task = models.from_document(document)
-            if task is not None:
-                yield task
-        if len(documents) < PAGE:
-            return
-        after = documents[-1].data["wakeAt"], documents[-1].id
+    now = services.now()
+    query = Query(
+        collection=models.COLLECTION,
+        where=[*shards.every(services.config.sharded), ("wakeAt", "<=", now)],
+        order="wakeAt",
+        limit=PAGE,
+    )
+    for page in pages(services.store, query):
+        yield from filter(None, map(models.from_document, _mixed(page, now)))
 
 
 def _mixed(documents: list[Document], now: int) -> list[Document]:
