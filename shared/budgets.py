@@ -199,7 +199,7 @@ def put_account(services: Services, account: Account) -> tuple[Account, Ledger]:
         document = services.store.get(account.ledger_path(services.now()))
         ledger = ledgers.ledger(document, account)
         assert ledger is not None  # noqa: S101 - an account makes one
-        ledger = replace(ledger, limit=account.limit)
+        ledger = replace(ledger, limit=account.limit, limit_since=before.version)
         writes = [
             Put(account.path, account.fields(), before.version),
             Put(ledger.path, ledger.fields(), ledger.version),

@@ -62,6 +62,7 @@ class Ledger:
     account: str
     limit: int
     ceiling: int
+    limit_since: int = 0  # a later version of the account has the limit that counts
     spent: int = 0
     purses: Mapping[str, Purse] = field(default_factory=dict)
     wake_at: int | None = None  # when the sweep looks at the purses
@@ -83,6 +84,7 @@ class Ledger:
         written: dict[str, Any] = {
             "account": self.account,
             "limit": self.limit,
+            "limitSince": self.limit_since,
             "ceiling": max(self.limit, self.spent + self.granted),
             "spent": self.spent,
             "purses": {
@@ -142,20 +144,28 @@ def account(document: Document) -> Account:
 
 
 def ledger(document: Document, of: Account | None = None) -> Ledger | None:
-    """The ledger that a document holds; where there is none yet, a new one of the account."""
+    """The ledger that a document holds; where there is none yet, a new one of the account.
+
+    Who changes an account changes the window at hand with it, by a clock of its own: around
+    midnight that may be another window than this one, which then takes the limit from the account.
+    """
     data = document.data
     if document.version != MISSING:
-        return Ledger(
+        found = Ledger(
             path=document.path,
             account=data["account"],
             limit=data["limit"],
             ceiling=data["ceiling"],
+            limit_since=data.get("limitSince", 0),
             spent=data["spent"],
             purses={name: Purse(**purse) for name, purse in data["purses"].items()},
             wake_at=data.get("wakeAt"),
             version=document.version,
             read_at=document.read_at,
         )
+        if of is None or of.version <= found.limit_since:
+            return found
+        return replace(found, limit=of.limit, limit_since=of.version)
     if of is None:
         return None
     return Ledger(
@@ -163,5 +173,6 @@ def ledger(document: Document, of: Account | None = None) -> Ledger | None:
         account=of.id,
         limit=of.limit,
         ceiling=of.limit,
+        limit_since=of.version,
         read_at=document.read_at,
     )
