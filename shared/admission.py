@@ -11,6 +11,8 @@ from shared.messages import Outcome
 from shared.models import Task
 from shared.services import Services
 
+MOVES = 5  # of one task from purse to purse, in one go
+
 
 def place(services: Services, task: Task) -> tuple[Task, bool]:
     """Makes the task durable with its budget held; returns it and whether it is a replay.
@@ -67,12 +69,15 @@ def admitted(services: Services, task: Task) -> Task:
     """The queued task, once the commit that named its purse came before that purse's expiry.
 
     A late one moves to a purse of its own, or fails with `budget_exceeded`; then it is terminal.
-    Raises `tasks.Lost` where somebody else moved it. A task that an attempt has claimed was
-    admitted before: only admitted tasks are published.
+    Raises `tasks.Lost` where somebody else moved it, and `errors.Unavailable` where purse after
+    purse lapses before the commit that names it: to go on would drain the account. A task that an
+    attempt has claimed was admitted before: only admitted tasks are published.
     """
-    while task.account and not task.attempts and not task.terminal:
+    for _ in range(MOVES):
+        if not task.account or task.attempts or task.terminal:
+            return task
         if (task.held_at or task.version) < (task.purse_expiry or 0):
-            break
+            return task
         log.event("lapsed purse", "WARNING", taskId=task.id, purse=task.purse)
         try:
             purse = budgets.open_purse(services, task.account, task.budget, task.budget, task.owner)
@@ -80,7 +85,7 @@ def admitted(services: Services, task: Task) -> Task:
             refusal = transitions.fault("budget_exceeded", error.detail)
             return tasks.finish(services, task, Outcome(status="failed", error=refusal))
         task = tasks.move(services, task, _naming(task, purse))
-    return task
+    raise errors.Unavailable("the store is slower than a purse lasts: see PURSE_SECONDS")
 
 
 def hold(services: Services, task: Task) -> Task:

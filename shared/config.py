@@ -11,6 +11,7 @@ from shared import errors, money
 from shared.variables import (
     boolean,
     choice,
+    lasting,
     names,
     ports,
     positive,
@@ -133,14 +134,16 @@ class Config:
     )
     retention_days: int = variable(
         "30",
-        "how long an ended task, its idempotency key and a dead letter are kept, in days",
-        whole(36_500),
+        "how long an ended task, its idempotency key and a dead letter are kept, in days; at least"
+        " 8: until its purse is settled, an account knows from its tasks alone what they cost",
+        whole(36_500, least=8),
     )
     require_account: bool = variable("false", "refuse tasks that name no account", boolean)
     purse_seconds: float = variable(
         "60",
-        "how long a dispatching process may hand out what an account granted it, in seconds",
-        seconds,
+        "how long a dispatching process may hand out what an account granted it, in seconds; at"
+        " least 1",
+        lasting,
     )
     default_ttl_seconds: float = variable(
         "300",

@@ -79,12 +79,19 @@ def seconds(text: str) -> float:
     raise ValueError("must be a number of seconds, 0 or more")
 
 
-def whole(most: int) -> Callable[[str], int]:
-    """A whole number between 1 and `most`."""
+def lasting(text: str) -> float:
+    """A number of seconds, 1 or more."""
+    if seconds(text) < 1:
+        raise ValueError("must be a number of seconds, 1 or more")
+    return seconds(text)
+
+
+def whole(most: int, least: int = 1) -> Callable[[str], int]:
+    """A whole number between `least` and `most`."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= most:
-            raise ValueError(f"must be an integer between 1 and {most}")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise ValueError(f"must be an integer between {least} and {most}")
         return int(text)
 
     return parse

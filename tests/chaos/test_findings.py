@@ -28,7 +28,7 @@ from shared.backends.embedded import EmbeddedStore
 from shared.backends.firestore import FirestoreStore
 from shared.models import SECOND, Task
 from shared.services import Services
-from shared.store import Patch, Query, Write
+from shared.store import Patch, Put, Query, Write
 from tests.chaos.proxy import Fault, Proxy
 
 ORDER = {"payload": None, "account": "a", "budgetCents": 100_000, "idempotencyKey": "k"}
@@ -114,6 +114,52 @@ def test_a_redelivered_run_that_was_never_admitted_is_not_claimed(world: World) 
     world.account(0)  # it has no room any more
     begun = agent._begin(world.services, this, ORDER)
     assert (begun.status, begun.charged) == ("failed", 0)
+
+
+def test_a_limit_that_another_clock_put_into_yesterdays_window_binds_today(world: World) -> None:
+    """Around midnight the process that changes an account may be in another window than this."""
+    account = ledgers.Account(id="a", limit=1000, window="day")
+    budgets.put_account(world.services, account)
+    budgets.open_purse(world.services, "a", 100, 100)
+    behind = Services(
+        world.services.config,
+        store=lambda _: world.store,
+        now=lambda: world.services.now() - 24 * 3600 * SECOND,
+    )
+    budgets.put_account(behind, replace(account, limit=150))
+    with pytest.raises(errors.BudgetExceeded) as refused:
+        budgets.open_purse(world.services, "a", 100, 100)
+    assert refused.value.members["limitCents"] == 0.015
+    assert budgets.get_account(world.services, "a")[1].limit == 150
+
+
+def test_an_account_as_it_was_before_its_change_does_not_undo_that(world: World) -> None:
+    """A process that has read it before goes on with a ledger that knows the new limit."""
+    world.account(100)
+    old = ledgers.account(world.store.get("accounts/a"))
+    world.account(10)
+    ledger = ledgers.ledger(world.store.get("ledgers/a@total"), old)
+    assert ledger
+    assert ledger.limit == 100_000
+
+
+def test_one_sweep_settles_the_purses_of_however_many_accounts(world: World) -> None:
+    made = ledgers.Ledger(path="", account="", limit=9, ceiling=9)
+    made = made.opened("purse", ledgers.Purse(grant=9, expiry=1))
+    for number in range(250):
+        path = f"ledgers/{number}@total"
+        world.store.commit([Put(path, replace(made, path=path, account=str(number)).fields())])
+    sweeper.sweep(world.services)
+    assert list(budgets.due_ledgers(world.services)) == []
+
+
+def test_a_store_slower_than_a_purse_lasts_does_not_drain_the_account(world: World) -> None:
+    world.account(1000)
+    slow = Services(replace(world.services.config, purse_seconds=0), store=lambda _: world.store)
+    with pytest.raises(errors.Unavailable):
+        admission.place(slow, asked(world))
+    [ledger] = budgets.due_ledgers(world.services)
+    assert len(ledger.purses) == 1 + admission.MOVES
 
 
 @pytest.mark.google

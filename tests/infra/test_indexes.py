@@ -119,8 +119,8 @@ def test_every_query_has_its_index(
 ) -> None:
     plan = terraform.plan({**VARIABLES, "sharding": sharding})
     indexes = plan["planned_values"]["outputs"]["indexes"]["value"]
-    settings = config.load({"EMBEDDED_PATH": str(tmp_path / "db"), "PURSE_SECONDS": "0"})
-    world = services.Services(replace(settings, sharded=sharded))
+    settings = config.load({"EMBEDDED_PATH": str(tmp_path / "db")})
+    world = services.Services(replace(settings, sharded=sharded, purse_seconds=0))
     everything(world)
     shown(world)
     assert recorder.modules == queries_in_the_code(), "a query that this test does not make"

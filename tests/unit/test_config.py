@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared import config, errors
+from shared.fields import LONGEST_TTL
 
 VARIABLES = {
     each.name.upper(): each for each in fields(config.Config) if "default" in each.metadata
@@ -48,6 +49,11 @@ def test_a_new_variable_of_the_example_is_read(tmp_path: Path) -> None:
     assert config.load(given).agent_url("light") == given["AGENT_LIGHT_URL"]
 
 
+def test_an_ended_task_outlives_every_task_that_may_share_its_purse() -> None:
+    """Else the purse would be settled without it, and its account be spent anew."""
+    assert config.load({"RETENTION_DAYS": "8"}).retention_days * 86_400 > LONGEST_TTL + 3600
+
+
 BAD: dict[str, tuple[str, str]] = {
     "BACKEND": ("sqlite", "one of auto, embedded, google"),
     "PUBSUB_VERIFY_OIDC": ("yes", "true or false"),
@@ -57,10 +63,10 @@ BAD: dict[str, tuple[str, str]] = {
     "AGENT_TIMEOUT_SECONDS": ("-1", "0 or more"),
     "LEASE_SECONDS": ("soon", "a number of seconds"),
     "MAX_ATTEMPTS": ("0", "between 1 and 1000"),
-    "RETENTION_DAYS": ("-1", "between 1 and"),
+    "RETENTION_DAYS": ("7", "between 8 and"),
     "CALLBACK_ATTEMPTS": ("many", "an integer"),
     "PUBLISH_GRACE_SECONDS": ("inf", "0 or more"),
-    "PURSE_SECONDS": ("nan", "0 or more"),
+    "PURSE_SECONDS": ("0.5", "1 or more"),
     "DEFAULT_TTL_SECONDS": ("1 minute", "a number of seconds"),
     "DEFAULT_BUDGET_CENTS": ("0.00001", "4 decimals"),
     "LOG_LEVEL": ("debug", "DEBUG"),
