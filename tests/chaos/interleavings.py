@@ -6,13 +6,17 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from shared.models import SECOND
 from tests.chaos import auditor, report, steps
-from tests.chaos.world import World
+from tests.chaos.world import START, World
 
+DAY = 86_400 * SECOND
 SETTINGS = {"purse_seconds": 4.0, "publish_grace_seconds": 6.0, "lease_seconds": 5.0}
 COUNT = {"brief": 40, "short": 100, "full": 5_000}  # schedules
+SKEWS = (0, 0, 0, -40, -5, -1, 1, 5, 40)  # seconds that a process's clock is wrong
+MIDNIGHT = (START // DAY + 1) * DAY  # in UTC, when an account's day begins
 STEPS = 2000  # of a schedule, then the faults stop in any case
 DOING = [
     *("succeed", "succeed", "succeed", "stumble", "give up", "fail"),
@@ -52,6 +56,9 @@ class Schedule:
         self.world = World(seed, SETTINGS)
         self.faults = Chance(rng, rng.choice([0, 0.01, 0.03]), rng.choice([0, 0.03, 0.1]))
         self.limit = rng.randint(20, 120)  # cents
+        self.window = rng.choice(["total", "total", "day"])
+        if self.window == "day":
+            self.world.clock = MIDNIGHT - rng.randint(1, 40) * SECOND
         dispatchers = [f"dispatch-{number}" for number in range(rng.randint(1, 3))]
         roles: list[Role] = [
             dispatching(self, name) for name in dispatchers for _ in range(rng.randint(1, 2))
@@ -60,6 +67,16 @@ class Schedule:
         roles += [delivering(self, "results", "results"), changing(self)]
         roles += [sweeping(self, f"sweep-{number}") for number in range(rng.randint(1, 2))]
         self.roles = roles
+        processes = [
+            *dispatchers,
+            "agent-0",
+            "agent-1",
+            "results",
+            "sweep-0",
+            "sweep-1",
+            "accounts",
+        ]
+        self.world.skew = {each: rng.choice(SKEWS) * SECOND for each in processes}
 
     def run(self) -> list[str]:
         """Every violation, at any commit or at rest."""
@@ -77,6 +94,7 @@ class Schedule:
             for actor in acting.values():
                 actor.process.crash()
             world.faults = steps.Planned()
+            world.skew.clear()
             world.drain()
             return world.violations(auditor.Terms(at_rest=True))
 
@@ -98,8 +116,12 @@ class Schedule:
 
     def put_account(self) -> None:
         """Changes the limit, all at once."""
-        body = {"limitCents": self.limit}
-        self.world.call("accounts", "/account/team", body, method="PUT")
+        self.world.call("accounts", "/account/team", self.account, method="PUT")
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """What is put."""
+        return {"limitCents": self.limit, "window": self.window}
 
 
 def dispatching(this: Schedule, process: str) -> Role:
@@ -155,8 +177,7 @@ def changing(this: Schedule) -> Role:
             yield world.start("agent_probe", "/run", {**order, "ttlSeconds": 30}, process="agent-0")
         else:
             this.limit = rng.randint(10, 150)
-            body = {"limitCents": this.limit}
-            yield world.start("accounts", "/account/team", body, method="PUT")
+            yield world.start("accounts", "/account/team", this.account, method="PUT")
 
 
 def part(options: report.Options) -> report.Part:

@@ -27,6 +27,7 @@ fault = st.none() | st.tuples(st.integers(0, 12), st.sampled_from(FAULTS))
 STEPS = 40  # rules a sequence
 EXAMPLES = {"brief": 20, "short": 40, "full": 2_000}  # sequences
 process = st.sampled_from(["dispatch", "another"])
+CLOCKS = ("dispatch", "another", "agent_probe", "results", "sweep", "sweep too", "dead_letter")
 pick = st.integers(0, 99)
 Fault = tuple[int, steps.Fault] | None
 Paths = dict[str, list[State]]  # by task: where it may be now; undisturbed: at the last
@@ -117,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         waiting = self.world.wire.on("tasks")
         message, worked_on = waiting[pick % len(waiting)], len(self.world.watch.worked_on)
         id_ = json.loads(message.data)["taskId"]
-        path = self.model.delivered(id_, self.world.clock)
+        path = self.model.delivered(id_, self.world.clock)  # a new process, its clock is right
         actor = self.world.wire.push(message, process=f"frozen-{self.world.new_id()}")
         while not actor.done and len(self.world.watch.worked_on) == worked_on:
             actor.resume()
@@ -143,7 +144,7 @@ class Machine(RuleBasedStateMachine):
     @rule(fault=fault, process=st.sampled_from(["sweep", "sweep too"]))
     def sweeps(self, fault: Fault, process: str) -> None:
         """Cloud Scheduler ticks."""
-        paths = {id_: self.model.swept(id_, self.world.clock) for id_ in self.model.tasks}
+        paths = {id_: self.model.swept(id_, self._now(process)) for id_ in self.model.tasks}
         message = self.world.wire.post("ticks", {})
         self.world.wire.drop(message)
         self._played(fault, lambda: self.world.wire.push(message, process).finish())
@@ -187,6 +188,11 @@ class Machine(RuleBasedStateMachine):
         """Time passes."""
         self.world.clock += models.SECOND * seconds
 
+    @rule(process=st.sampled_from(CLOCKS), seconds=st.sampled_from([-300, -40, -3, 0, 3, 40, 300]))
+    def jumps(self, process: str, seconds: int) -> None:
+        """A process's clock jumps, and is wrong from then on; the server's is not."""
+        self.world.skew[process] = models.SECOND * seconds
+
     @invariant()
     def nothing_is_wrong(self) -> None:
         """No commit broke an invariant, and the account holds its tasks."""
@@ -197,6 +203,7 @@ class Machine(RuleBasedStateMachine):
         with self.stack:
             for actor, _, _, _ in self.frozen:
                 actor.process.crash()
+            self.world.skew.clear()
             self.world.drain()
             violations = self.world.violations(auditor.Terms(at_rest=True))
             assert not violations, violations
@@ -219,6 +226,9 @@ class Machine(RuleBasedStateMachine):
             return (202, 402) if ledger.ceiling > ledger.limit else (402,)
         return (202, 402) if ledger.purses else (202,)
 
+    def _now(self, process: str) -> int:
+        return self.world.clock + self.world.skew.get(process, 0)
+
     def _message(self, pick: int) -> Message:
         return self.world.wire.messages[pick % len(self.world.wire.messages)]
 
@@ -227,11 +237,11 @@ class Machine(RuleBasedStateMachine):
 
     def _paths(self, message: Message) -> Paths:
         data = json.loads(message.data)
-        id_, now = data.get("taskId"), self.world.clock
+        id_ = data.get("taskId")
         if message.topic == "tasks":
-            return {id_: self.model.delivered(id_, now)}
+            return {id_: self.model.delivered(id_, self._now("agent_probe"))}
         if message.topic == "dead" and message.attributes["hop"] == "tasks":
-            return {id_: self.model.died(id_, now)}
+            return {id_: self.model.died(id_, self._now("dead_letter"))}
         if message.topic == "results":
             refused = data.get("refused", False)
             told = Result(task=id_, attempt=data["attempt"], status=data["status"], refused=refused)

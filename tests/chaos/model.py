@@ -96,11 +96,16 @@ class Model:
         return [before, *self.worked(id_, running)]
 
     def worked(self, id_: str, running: State) -> list[State]:
-        """What follows when the attempt's work is done, which began in that state."""
-        stumbles = self.tasks[id_].do == "stumble" and running.attempts == 1
-        if (stumbles or self.tasks[id_].do == "fail") and running.attempts < ATTEMPTS:
+        """What follows when the attempt's work is done, which began in that state.
+
+        Its result goes to `results`; where it cannot be published the agent settles it itself.
+        """
+        do = self.tasks[id_].do
+        stumbles = do == "stumble" and running.attempts == 1
+        if (stumbles or do == "fail") and running.attempts < ATTEMPTS:
             return [running, replace(running, status="queued")]
-        return [running]
+        status = "failed" if do in ("give up", "fail") else "succeeded"
+        return [running, replace(running, status=status), running]
 
     def settled(self, result: Result) -> list[State]:
         """A message on `results`."""

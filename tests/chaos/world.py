@@ -72,7 +72,7 @@ class World:
     settings: Mapping[str, Any] = field(default_factory=dict)
     faults: steps.Faults = field(default_factory=steps.Planned)
     clock: int = START  # the server's; a process may have its own skew
-    skew: dict[str, int] = field(default_factory=dict)  # by process name, microseconds
+    skew: dict[str, int] = field(default_factory=dict)  # of a process's clock, microseconds
     events: Counter[str] = field(default_factory=Counter)
     called_back: Counter[str] = field(default_factory=Counter)  # webhooks
     accepted: set[str] = field(default_factory=set)  # tasks that a 2xx promised
@@ -126,7 +126,6 @@ class World:
         """The process of that name; a new one, with empty hands, where it has died."""
         process = self.processes.get(name)
         if process is None or process.dead:
-            skew = self.skew.get(name, 0)
             landed = functools.partial(self.watch.landed, self.disk)
             store = steps.OutsideStore(self.outside, self.disk, landed)
             process = self.processes[name] = steps.Process(
@@ -134,7 +133,7 @@ class World:
                     config.Config(**{**SETTINGS, **self.settings}),
                     store=lambda _: store,
                     bus=lambda _: steps.OutsideBus(self.outside, self.wire),
-                    now=lambda: self.now() + skew,
+                    now=lambda: self.now() + self.skew.get(name, 0),
                     new_id=self.new_id,
                 )
             )
