@@ -178,6 +178,16 @@ def is_delivered_again_as_its_deadline_passes_with_a_child_at_work(world: World)
 
 
 @scenario
+def dies_as_it_calls_another(world: World) -> None:
+    dispatch(world, ORDER, "call")
+    for message in world.wire.on("tasks"):
+        attempt = world.wire.push(message)
+        until(attempt, world, "work", 1)
+        _fault(world, "crash after")
+        world.wire.settle(message, attempt.finish())
+
+
+@scenario
 def goes_on_later(world: World) -> None:
     account(world)
     dispatch(world, TEAM, "later")
@@ -250,6 +260,23 @@ def comes_back_while_the_next_attempt_is_at_work(world: World) -> None:
         deliver(world, "results")
         for actor in second:
             actor.finish()
+
+
+@scenario
+def is_claimed_before_the_sweep_that_sent_it_is_done(world: World) -> None:
+    account(world)
+    dispatch(world, TEAM)
+    for message in world.wire.on("tasks"):
+        frozen = world.wire.push(message, process="agent_frozen")
+        until(frozen, world, "commit", 1)
+        world.clock += 61 * SECOND
+        world.wire.drop(message)
+        sweep = world.wire.push(world.wire.post("ticks", {}), process="slow_sweep")
+        until(sweep, world, "publish", 1)
+        deliver(world, "tasks")
+        sweep.finish()
+        deliver(world, "results")
+        frozen.finish()
 
 
 @scenario
@@ -380,6 +407,22 @@ def names_its_purse_while_that_is_closed(world: World) -> None:
     until(asked, world, "commit", 1)
     slow.finish()
     asked.finish()
+
+
+@scenario
+def is_in_a_purse_that_two_sweeps_settle(world: World) -> None:
+    account(world)
+    dispatch(world, TEAM)
+    deliver(world, "tasks")
+    deliver(world, "results")
+    world.clock += 31 * SECOND
+    dispatch(world, {**TEAM, "idempotencyKey": "two"}, process="other")
+    world.clock += 30 * SECOND
+    slow = world.wire.push(world.wire.post("ticks", {}), process="slow_sweep")
+    until(slow, world, "read", 5)  # the due tasks, the due ledgers, both sums, the ledger anew
+    ask(world, "sweep", "/", world.wire.post("ticks", {}).envelope())
+    world.clock += 31 * SECOND  # the other purse is due, so the ledger is
+    slow.finish()
 
 
 @scenario

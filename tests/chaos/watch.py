@@ -50,12 +50,17 @@ class Watch:
             self.ledgers[ledger.path] = ledger
         self.violations += [f"{document.path}: {problem}" for problem in problems]
 
-    def worked(self, store: Store, task: Task) -> None:
-        """An attempt's own work begins: its charge must be in the store by now."""
+    def worked(self, store: Store, task: Task, cost: int) -> None:
+        """An attempt's own work begins: its charge, in micros, must be in the store by now.
+
+        One that goes on with the work of the one before was paid for with that.
+        """
         stored = models.from_document(store.get(task.path))
-        attempt = str(task.attempts)
-        if stored is None or "charged" not in stored.runs.get(attempt, {}):
-            self.violations.append(f"{task.path}: attempt {attempt} works, and was not charged")
+        runs, attempt = stored.runs if stored else {}, str(task.attempts)
+        due = 0 if "paused" in runs.get(str(task.attempts - 1), {}) else cost
+        if runs.get(attempt, {}).get("charged") != due:
+            said = f"attempt {attempt} works, and was not charged {due}: {runs.get(attempt)}"
+            self.violations.append(f"{task.path}: {said}")
         if (task.id, task.attempts) in self.worked_on:
             self.violations.append(f"{task.path}: attempt {attempt} works twice for one charge")
         self.worked_on.add((task.id, task.attempts))

@@ -204,7 +204,7 @@ class World:
 
     def work(self, payload: Any, context: Context) -> Any:
         """What the agent `probe` does: as its payload says."""
-        self.watch.worked(self.disk, context.task)
+        self.watch.worked(self.disk, context.task, COST * 10_000)
         self.outside.step("work", lambda: None)
         wanted = payload.get("do", "succeed") if isinstance(payload, dict) else "succeed"
         return probe.WORK[wanted](self, context)
