@@ -202,8 +202,7 @@ class _Ambiguous:
             },
             violations=self._violations,
             unexercised=[] if struck else ["faults"],
-            replay=f"tests/chaos/run --only ambiguous --seed {self._options.seed}"
-            + (" --full" if self._options.form == "full" else ""),
+            replay=report.replay("ambiguous", self._options),
         )
 
 

@@ -143,6 +143,5 @@ class _Contention:
                 "s until full": round(seconds, 1),
             },
             violations=self._violations,
-            replay="tests/chaos/run --only contention"
-            + (" --google" if self._options.google else ""),
+            replay=report.replay("contention", self._options),
         )

@@ -65,7 +65,7 @@ def part(options: report.Options) -> report.Part:
         claim="stopped beyond its lease and awake after the next attempt won, it changes nothing",
         figures={"frozen at": ", ".join(names), "attempts": history.ended(past).attempts},
         violations=violations,
-        replay="tests/chaos/run --only frozen" + (" --google" if options.google else ""),
+        replay=report.replay("frozen", options),
     )
 
 

@@ -119,7 +119,6 @@ class _Soak:
         bridge = {shown: events[name] for name, shown in BRIDGED.items() if events[name]}
         interesting = _interesting(events, struck, clients.answers)
         ended = history.ended(past)
-        replay = f"tests/chaos/run --only soak --seed {self._seed} --tasks {self._count}"
         return report.Part(
             name=f"soak, {backend}",
             claim="nothing lost, nothing charged twice, no limit passed at any commit",
@@ -138,7 +137,7 @@ class _Soak:
             },
             violations=self._violations,
             unexercised=[name for name, times in interesting.items() if not times],
-            replay=replay + (" --google" if self._options.google else ""),
+            replay=report.replay("soak", self._options),
         )
 
 
