@@ -24,17 +24,19 @@ preflight() {
 on() { grep -qx "$1.googleapis.com" <<<"$apis"; } # is this API on?
 
 # What Terraform itself stands on: some APIs, the service agents that its bindings name, its state.
+# The bucket's versioning comes last: a run that died before it makes the service agents once more.
 bootstrap() {
   step "Preparing the project for Terraform"
-  local api missing=() versioned
+  local api missing=() versioned stands=yes
+  bucket=$project-zantara-state
+  versioned=$(gcloud storage buckets describe "gs://$bucket" --format='value(versioning_enabled)' 2>/dev/null) || stands=''
   for api in cloudresourcemanager cloudscheduler iam pubsub; do on "$api" || missing+=("$api.googleapis.com"); done
-  if ((${#missing[@]})); then
-    run gcloud services enable "${missing[@]}" --project="$project"
+  ((${#missing[@]} == 0)) || run gcloud services enable "${missing[@]}" --project="$project"
+  if ((${#missing[@]})) || [[ $versioned != True ]]; then
     run gcloud beta services identity create --service=pubsub.googleapis.com --project="$project"
     run gcloud beta services identity create --service=cloudscheduler.googleapis.com --project="$project"
   fi
-  bucket=$project-zantara-state
-  if ! versioned=$(gcloud storage buckets describe "gs://$bucket" --format='value(versioning_enabled)' 2>/dev/null); then
+  if [[ -z $stands ]]; then
     run gcloud storage buckets create "gs://$bucket" --project="$project" --location="$region" \
       --uniform-bucket-level-access --public-access-prevention
     [[ -z $dry ]] || bucket='' # there is no state yet, and Terraform plans from nothing

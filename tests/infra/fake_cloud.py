@@ -19,6 +19,7 @@ from typing import Any
 HERE = Path(os.environ["FAKE_CLOUD"])
 FRESH: dict[str, Any] = {
     "apis": ["storage"],
+    "identities": [],  # the service agents that there are
     "bucket": None,  # or whether it is versioned
     "functions": {},  # name -> [hash, state]
     "applied": None,  # the variables of the last apply
@@ -47,7 +48,8 @@ def main(tool: str, *arguments: str) -> int:
 
 def answer(tool: str, line: str, arguments: tuple[str, ...]) -> int:
     """What the command says and does."""
-    state = json.loads(path.read_text()) if (path := HERE / "state").exists() else FRESH
+    path = HERE / "state"
+    state = {**FRESH, **(json.loads(path.read_text()) if path.exists() else {})}
     status = {"gcloud": gcloud, "terraform": terraform}[tool](state, line, arguments)
     path.write_text(json.dumps(state))
     return status
@@ -95,7 +97,11 @@ def change(state: dict[str, Any], line: str, arguments: tuple[str, ...]) -> int:
         state["functions"][arguments[2]] = [label[1], "ACTIVE"]
     elif line.startswith("gcloud functions delete"):
         del state["functions"][arguments[2]]
-    elif not line.startswith(("gcloud beta services identity", "gcloud run services update")):
+    elif line.startswith("gcloud beta services identity create"):
+        agent = re.search(r"--service=(\w+)", line)
+        assert agent
+        state["identities"] = sorted({*state["identities"], agent[1]})
+    elif not line.startswith("gcloud run services update"):
         raise AssertionError(f"unforeseen: {line}")
     return 0
 
@@ -111,6 +117,9 @@ def terraform(state: dict[str, Any], line: str, arguments: tuple[str, ...]) -> i
     if " destroy " in line:
         state["applied"] = None
     elif " apply " in line:
+        if state["identities"] != ["cloudscheduler", "pubsub"]:
+            print("Error 400: Service account service-… does not exist.", file=sys.stderr)
+            return 1
         state["applied"] = variables or json.loads(Path(arguments[-1]).read_text())
         state["apis"] = sorted({*state["apis"], "run", "cloudfunctions", "firestore"})
         state["databases"] = ["(default)"]

@@ -259,6 +259,13 @@ def test_a_failure_is_named_and_the_next_run_goes_on_from_it(
     assert not set(again) & set(stood)
 
 
+def test_apis_that_are_on_already_get_their_service_agents(deployment: Deployment) -> None:
+    apis = ["cloudresourcemanager", "cloudscheduler", "iam", "pubsub", "storage"]
+    (deployment.cloud / "state").write_text(json.dumps({"apis": apis}))
+    done = deployment.run()
+    assert done.status == 0, done.err
+
+
 @pytest.mark.parametrize("fail", ["run services list", "functions list", "firestore databases"])
 def test_what_cannot_be_looked_at_stops_a_later_run(deployment: Deployment, fail: str) -> None:
     deployment.run()
