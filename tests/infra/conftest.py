@@ -16,6 +16,7 @@ import pytest
 from emulators import topology
 
 ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENT = "REQUIRE_TERRAFORM"
 NUMBER = "123456789012"
 VARIABLES = {
     "project_id": "zantara-demo",
@@ -83,7 +84,7 @@ class Terraform:
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """Terraform with the registry's providers, or their stand-ins where those are set up."""
     if not shutil.which("terraform"):
-        unchecked("terraform is not installed")
+        unchecked("terraform is not installed", REQUIREMENT)
     environment = {**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
     stand_in = os.environ.get("TERRAFORM_OFFLINE_SETUP") or str(
         ROOT.parent / "shared/terraform-offline/setup"
@@ -103,7 +104,8 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
         check=False,
     )
     if ready.returncode and "registry" in ready.stdout:
-        unchecked("the Terraform registry cannot be reached, and TERRAFORM_OFFLINE_SETUP is unset")
+        reason = "the Terraform registry cannot be reached, and TERRAFORM_OFFLINE_SETUP is unset"
+        unchecked(reason, REQUIREMENT)
     assert ready.returncode == 0, ready.stdout
     return Terraform(folder, environment)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.conftest import ROOT, VARIABLES, Terraform, unchecked
+from tests.infra.conftest import REQUIREMENT, ROOT, VARIABLES, Terraform, unchecked
 
 VERSION = "3.3.30"
 SKIPPED = {
@@ -29,7 +29,7 @@ def checkov() -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
         pip = [str(environment / "bin/pip"), "install", "--quiet", f"checkov=={VERSION}"]
         if subprocess.run(pip, check=False).returncode:
-            unchecked("checkov cannot be installed")
+            unchecked("checkov cannot be installed", REQUIREMENT)
     return program
 
 
