@@ -65,6 +65,7 @@ parse() {
     shift
   done
   [[ -n $project && -n $region ]] || die "Which PROJECT and REGION? See --help."
+  [[ -z $only || $action != destroy ]] || die "--destroy removes everything: it takes no --only."
   [[ -z $only || -f functions/${only//-/_}/main.py ]] || die "There is no functions/${only//-/_}/main.py."
 }
 
@@ -94,11 +95,14 @@ apply() {
   run terraform -chdir="$infra" apply -input=false "$PWD/$build/plan"
 }
 
-# The value goes from a random source to Secret Manager, and is seen nowhere else.
+# The value goes from a random source to Secret Manager, and is seen nowhere else. Where it cannot be
+# told whether there is one, none is added: it would replace the one that receivers know.
 secrets() {
   step "Giving the callbacks a secret to sign with"
   local name=zantara-callback-secrets versions=''
-  versions=$(gcloud secrets versions list "$name" --project="$project" --filter=state=ENABLED --format='value(name)' 2>/dev/null) || true
+  if ! versions=$(gcloud secrets versions list "$name" --project="$project" --filter=state=ENABLED --format='value(name)' 2>"$build/secrets.log"); then
+    [[ -n $dry ]] || { cat "$build/secrets.log" >&2 && die "The versions of the secret $name cannot be listed."; }
+  fi
   if [[ -n $versions ]]; then say "It has one." && return; fi
   new_secret | run gcloud secrets versions add "$name" --project="$project" --data-file=-
 }

@@ -170,6 +170,13 @@ def test_a_second_run_changes_nothing(deployment: Deployment) -> None:
     assert deployment.state() == before
 
 
+def test_a_secret_that_cannot_be_seen_is_not_replaced(deployment: Deployment) -> None:
+    deployment.run()
+    before = deployment.state()["secret"]
+    assert deployment.run(fail="secrets versions list").status != 0
+    assert deployment.state()["secret"] == before
+
+
 def test_only_what_changed_is_deployed_again(deployment: Deployment) -> None:
     deployment.run()
     with (deployment.checkout / "functions/agent_light/main.py").open("a") as file:
@@ -232,6 +239,7 @@ STEPS = [  # what fails, the message that says so
     ("terraform .* init", "terraform init failed"),
     ("terraform .* plan", "terraform plan failed"),
     ("terraform .* apply .*plan$", "stopped at: Applying the infrastructure"),
+    ("secrets versions list", "cannot be listed"),
     ("secrets versions add", "stopped at: Giving the callbacks a secret"),
     ("terraform .* show", "stopped at: Deploying the functions"),
     ("bundle.py", "stopped at: Deploying the functions"),
@@ -283,6 +291,7 @@ def test_what_cannot_be_looked_at_stops_a_later_run(deployment: Deployment, fail
         (["zantara-demo", "Europe"], "REGION must look like us-central1"),
         (["--bogus", "zantara-demo", "europe-west1"], "Unknown option --bogus"),
         (["--only"], "--only wants a function's name"),
+        (["--destroy", "--only", "sweep", "zantara-demo", "europe-west1"], "takes no --only"),
         (["--only", "nobody", "zantara-demo", "europe-west1"], "There is no functions/nobody"),
     ],
 )
