@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=infra/deploy/project.sh
 source infra/deploy/project.sh
+# shellcheck source=infra/deploy/functions.sh
+source infra/deploy/functions.sh
 
 usage() {
   cat <<'HELP'
@@ -110,47 +112,6 @@ secrets() {
 new_secret() {
   [[ -n $dry ]] ||
     python3 -c 'import base64, secrets; print("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(), end="")'
-}
-
-functions() {
-  step "Deploying the functions"
-  local service hash audience before=${#services[@]}
-  terraform -chdir="$infra" show -json "$PWD/$build/plan" | python3 infra/deploy/bundle.py "$build" >"$build/bundles"
-  while IFS=$'\t' read -r service hash _ audience; do
-    [[ -z $only || $service == "$only" ]] || continue
-    if grep -qx "$service,$hash,ACTIVE" "$build/standing"; then say "$service stands unchanged." && continue; fi
-    [[ " ${services[*]-} " == *" $service "* ]] || services+=("$service")
-    release "$service" "$audience" >"$build/$service/log" 2>&1 &
-    building+=("$!:$service")
-    ((${#building[@]} < ${JOBS:-4})) || collect
-  done <"$build/bundles"
-  collect
-  ((${#services[@]} == before)) || admit
-}
-
-release() {
-  local arguments=() argument
-  while IFS= read -r argument; do arguments+=("$argument"); done <"$build/$1/arguments"
-  run gcloud functions deploy "$1" --project="$project" --region="$region" "${arguments[@]}" || return
-  [[ $2 == - ]] || run gcloud run services update "$1" --project="$project" --region="$region" --add-custom-audiences="$2"
-}
-
-# Waits for the builds under way; every one is seen to its end before a failure stops the run.
-collect() {
-  local each failed=''
-  for each in ${building[@]+"${building[@]}"}; do
-    if wait "${each%%:*}"; then [[ -n $dry ]] || say "${each#*:} is deployed."; else failed+=" ${each#*:}"; fi
-  done
-  building=()
-  for each in $failed; do say "-- $each:" && tail -n 20 "$build/$each/log"; done >&2
-  [[ -z $failed ]] || die "These functions were not deployed:$failed. Their logs: $build/NAME/log."
-}
-
-# A binding needs its service: once there are new ones, Terraform lets pushes and callers in.
-admit() {
-  step "Admitting pushes and callers to the new services"
-  describe
-  run terraform -chdir="$infra" apply -input=false -auto-approve "${variables[@]}"
 }
 
 smoke() {

@@ -46,12 +46,11 @@ bootstrap() {
 
 inventory() {
   step "Looking at what stands"
-  local service found
-  mkdir -p "$build" && : >"$build/standing" && databases=''
-  if on run; then
-    found=$(gcloud run services list --project="$project" --region="$region" --format='value(metadata.name)')
-    for service in $found; do services+=("$service"); done
-  fi
+  local service
+  mkdir -p "$build" && : >"$build/standing" && : >"$build/audiences" && databases=''
+  ! on run || gcloud run services list --project="$project" --region="$region" \
+    --format='value(metadata.name,metadata.annotations."run.googleapis.com/custom-audiences")' >"$build/audiences"
+  while IFS=$'\t' read -r service _; do services+=("$service"); done <"$build/audiences"
   ! on firestore || databases=$(gcloud firestore databases list --project="$project" --format='value(name.basename())')
   ! on cloudfunctions || gcloud functions list --v2 --project="$project" --regions="$region" --filter='labels.zantara_bundle:*' \
     --format='csv[no-heading](name.basename(),labels.zantara_bundle,state)' >"$build/standing"

@@ -22,6 +22,7 @@ FRESH: dict[str, Any] = {
     "identities": [],  # the service agents that there are
     "bucket": None,  # or whether it is versioned
     "functions": {},  # name -> [hash, state]
+    "audiences": {},  # name -> its custom audiences
     "applied": None,  # the variables of the last apply
     "databases": [],
     "secret": "",  # that signs callbacks
@@ -64,7 +65,9 @@ def gcloud(state: dict[str, Any], line: str, arguments: tuple[str, ...]) -> int:
         "billing projects": lambda: "True",
         "services list": lambda: "\n".join(f"{api}.googleapis.com" for api in state["apis"]),
         "run regions": lambda: "europe-west1\nus-central1",
-        "run services list": lambda: "\n".join(state["functions"]),
+        "run services list": lambda: "\n".join(
+            f"{name}\t{state['audiences'].get(name, '')}" for name in state["functions"]
+        ),
         "firestore databases": lambda: "\n".join(state["databases"]),
         "secrets versions list": lambda: state["secret"] and "1",
         "functions list": lambda: "\n".join(
@@ -101,7 +104,11 @@ def change(state: dict[str, Any], line: str, arguments: tuple[str, ...]) -> int:
         agent = re.search(r"--service=(\w+)", line)
         assert agent
         state["identities"] = sorted({*state["identities"], agent[1]})
-    elif not line.startswith("gcloud run services update"):
+    elif line.startswith("gcloud run services update"):
+        audiences = re.search(r"--add-custom-audiences=(\S+)", line)
+        assert audiences
+        state["audiences"][arguments[3]] = json.dumps([audiences[1]])
+    else:
         raise AssertionError(f"unforeseen: {line}")
     return 0
 

@@ -17,7 +17,7 @@ import pytest
 
 from emulators import topology
 from shared import config
-from tests.infra.conftest import ROOT, copy_checkout, unchecked
+from tests.infra.conftest import ROOT, VARIABLES, Terraform, copy_checkout, unchecked
 
 READS = (
     "gcloud auth",
@@ -336,7 +336,34 @@ def test_help_tells_every_option(deployment: Deployment) -> None:
         assert option in done.out
 
 
-def test_gcloud_accepts_every_command(deployment: Deployment, tmp_path: Path) -> None:
+@pytest.fixture
+def published(deployment: Deployment, terraform: Terraform) -> Deployment:
+    """A project that has a domain."""
+    plan = terraform.plan({**VARIABLES, "domain": "zantara.example.com"})
+    (deployment.cloud / "plan.json").write_text(json.dumps(plan))
+    return deployment
+
+
+def test_clients_services_accept_the_domain_as_audience_once(published: Deployment) -> None:
+    done = published.run()
+    assert done.status == 0, done.err
+    clients = {"accounts", "cancel-task", "console", "dispatch", "get-task"}
+    expected = dict.fromkeys(clients, '["https://zantara.example.com"]')
+    assert published.state()["audiences"] == expected
+    assert kinds(published.run().changes) == ["python3 infra/deploy/smoke.py"]
+
+
+def test_an_audience_that_failed_is_given_by_the_next_run(published: Deployment) -> None:
+    failed = published.run(fail="run services update get-task")
+    assert "These functions were not deployed: get-task." in failed.err
+    done = published.run()
+    assert done.status == 0, done.err
+    assert "get-task" in published.state()["audiences"]
+    assert not [each for each in done.changes if "functions deploy" in each]
+
+
+def test_gcloud_accepts_every_command(published: Deployment, tmp_path: Path) -> None:
+    deployment = published
     if not shutil.which("gcloud"):
         reason = "gcloud is not installed: its linter has not seen the commands"
         unchecked(reason, "REQUIRE_GOOGLE_EMULATORS")
