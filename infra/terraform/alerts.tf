@@ -37,32 +37,7 @@ locals {
       duration  = "300s"
       aligner   = "ALIGN_RATE"
     }
-    exhausted-accounts = {
-      title     = "An account's money is spent"
-      severity  = "WARNING"
-      about     = "Requests are refused with budget_exceeded: raise the account's limit, or wait for its next window."
-      filter    = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.budget_exceeded.name}\""
-      base      = null
-      label     = "service_name"
-      threshold = 0
-      duration  = "0s"
-      aligner   = "ALIGN_DELTA"
-    }
   }
-}
-
-resource "google_logging_metric" "budget_exceeded" {
-  project     = var.project_id
-  name        = "zantara-budget-exceeded"
-  description = "Refusals because an account's or a task's money does not cover them"
-  filter      = "resource.type=\"cloud_run_revision\" AND jsonPayload.code=\"budget_exceeded\""
-
-  metric_descriptor {
-    metric_kind = "DELTA"
-    value_type  = "INT64"
-  }
-
-  depends_on = [google_project_service.apis]
 }
 
 resource "google_monitoring_notification_channel" "emails" {
@@ -120,6 +95,39 @@ resource "google_monitoring_alert_policy" "alerts" {
 
   alert_strategy {
     auto_close = "86400s"
+  }
+
+  depends_on = [google_project_service.apis]
+}
+
+# It looks at the log itself: a policy over a metric of our own is refused for up to ten minutes after
+# the metric was made, so a first apply would fail (hashicorp/terraform-provider-google#11102).
+resource "google_monitoring_alert_policy" "exhausted_accounts" {
+  project               = var.project_id
+  display_name          = "Zantara: An account's money is spent"
+  severity              = "WARNING"
+  combiner              = "OR"
+  notification_channels = [for channel in google_monitoring_notification_channel.emails : channel.name]
+
+  conditions {
+    display_name = "Refused with budget_exceeded"
+
+    condition_matched_log {
+      filter = "resource.type=\"cloud_run_revision\" AND jsonPayload.code=\"budget_exceeded\""
+    }
+  }
+
+  documentation {
+    content   = "Requests are refused with budget_exceeded: raise the account's limit, or wait for its next window."
+    mime_type = "text/markdown"
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "3600s" # a log's policy must have one
+    }
   }
 
   depends_on = [google_project_service.apis]

@@ -89,11 +89,21 @@ run "alerts" {
     alert_emails = ["oncall@example.com"]
   }
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.alerts)) == toset(["dead-letters", "stale-messages", "server-errors", "exhausted-accounts"])
+    condition     = toset(keys(google_monitoring_alert_policy.alerts)) == toset(["dead-letters", "stale-messages", "server-errors"])
     error_message = "An alert is missing."
   }
   assert {
-    condition     = alltrue([for each in google_monitoring_alert_policy.alerts : length(each.notification_channels) == 1])
+    condition = (
+      strcontains(google_monitoring_alert_policy.exhausted_accounts.conditions[0].condition_matched_log[0].filter, "jsonPayload.code=\"budget_exceeded\"")
+      && length(google_monitoring_alert_policy.exhausted_accounts.alert_strategy[0].notification_rate_limit) == 1
+    )
+    error_message = "Nobody hears of an account whose money is spent."
+  }
+  assert {
+    condition = alltrue([
+      for each in concat(values(google_monitoring_alert_policy.alerts), [google_monitoring_alert_policy.exhausted_accounts]) :
+      length(each.notification_channels) == 1
+    ])
     error_message = "An alert tells nobody."
   }
 }
