@@ -34,3 +34,8 @@ output "push_service_account" {
   description = "The account whose token every push carries: what an agent that runs elsewhere must expect."
   value       = local.push_email
 }
+
+output "routes" {
+  description = "Which function answers which path of the public URL: the first that matches; the console all others."
+  value       = local.routes
+}

@@ -10,6 +10,8 @@ locals {
     { template = null, prefix = "/task", target = "get_task" }, # /task/{id} and /tasks
     { template = null, prefix = "/account/", target = "accounts" },
     { template = null, prefix = "/dispatch", target = "dispatch" },
+    { template = null, prefix = "/health", target = "dispatch" }, # which callers may ask too
+    { template = null, prefix = "/openapi.json", target = "dispatch" },
   ]
   routes     = [for path in local.paths : path if contains(local.targets, path.target)]
   published  = var.domain == "" ? [] : ["public"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from emulators import bridge, topology
+from emulators import bridge, gateway, topology
 from shared import config
 from tests.bench import limits
 from tests.infra.conftest import NUMBER, ROOT, VARIABLES, Terraform, resources
@@ -181,3 +182,26 @@ def test_an_existing_database_is_adopted_not_made_anew(terraform: Terraform) -> 
     # Offline the import itself cannot be planned: that it is tried, of this id, is what shows.
     assert "google_firestore_database.this: Preparing import" in said
     assert "projects/zantara-demo/databases/(default)" in said
+
+
+PATHS = (
+    *("/", "/console/api/tasks", "/dispatch", "/task/t1", "/tasks", "/task/t1/cancel"),
+    *("/task/t1/redrive", "/task/t1/callback", "/account/team", "/health", "/openapi.json"),
+)
+
+
+def test_the_public_url_leads_where_the_local_gateway_does(terraform: Terraform) -> None:
+    def local(path: str) -> str:
+        found = (name for pattern, name in gateway.ROUTES if re.fullmatch(pattern, path))
+        return next(found, "console")
+
+    def public(path: str) -> str:
+        for route in routes:
+            pattern = re.sub(r"{\w+}", "[^/]+", route["template"] or "")
+            if re.fullmatch(pattern, path) or path.startswith(route["prefix"] or "nowhere"):
+                return str(route["target"])
+        return "console"
+
+    plan = terraform.plan({**VARIABLES, "domain": "zantara.example.com"})
+    routes = plan["planned_values"]["outputs"]["routes"]["value"]
+    assert {path: public(path) for path in PATHS} == {path: local(path) for path in PATHS}

@@ -130,7 +130,8 @@ run "public_url" {
   }
   assert {
     condition = [for route in local.routes : coalesce(route.template, route.prefix)] == [
-      "/task/{id}/redrive", "/task/{id}/callback", "/task/{id}/cancel", "/task", "/account/", "/dispatch"
+      "/task/{id}/redrive", "/task/{id}/callback", "/task/{id}/cancel", "/task", "/account/", "/dispatch", "/health",
+      "/openapi.json"
     ]
     error_message = "get_task would swallow the cancellations, or a path leads nowhere."
   }
