@@ -52,6 +52,11 @@ variable "database_location" {
   description = "Where Firestore keeps its data, for good: a region, or the multi-regions nam5 and eur3; null: the region."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.database_location == null || can(regex("^(nam|eur|asia)[0-9]+$|^[a-z]+-[a-z]+[0-9]+$", var.database_location))
+    error_message = "database_location must be a region, as in \"us-central1\", or a multi-region, as in \"nam5\"."
+  }
 }
 
 variable "deployed" {
@@ -165,6 +170,22 @@ variable "settings" {
   default  = {}
   nullable = false
 
+  validation {
+    condition     = length(setsubtract(keys(var.settings), local.targets)) == 0
+    error_message = "settings names what is no folder of functions/: ${join(", ", setsubtract(keys(var.settings), local.targets))}."
+  }
+  validation {
+    condition     = alltrue([for each in values(var.settings) : can(regex("^[0-9]+(Mi|Gi)$", coalesce(each.memory, "512Mi")))])
+    error_message = "memory must be as in \"512Mi\" or \"2Gi\"."
+  }
+  validation {
+    condition     = alltrue([for each in values(var.settings) : can(tonumber(coalesce(each.cpu, "1"))) && try(tonumber(coalesce(each.cpu, "1")) >= 1, false)])
+    error_message = "cpu must be 1 or more vCPUs: below that Cloud Run sends an instance one request at a time."
+  }
+  validation {
+    condition     = alltrue([for each in values(var.settings) : coalesce(each.max_instances, 100) >= max(1, coalesce(each.min_instances, 0))])
+    error_message = "max_instances must be at least 1, and no less than min_instances."
+  }
   validation {
     condition     = alltrue([for each in values(var.settings) : coalesce(each.timeout, 60) >= 1 && coalesce(each.timeout, 60) <= 570])
     error_message = "timeout must lie between 1 and 570 seconds: below the acknowledgement deadline of a push, which is 600 at most, or a slow run is delivered twice at once."

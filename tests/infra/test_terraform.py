@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -173,6 +174,29 @@ def test_an_agent_elsewhere_gets_its_tasks_at_its_own_url(terraform: Terraform) 
     assert push["push_endpoint"] == push["oidc_token"][0]["audience"] == url
     functions = plan["planned_values"]["outputs"]["functions"]["value"]
     assert "far" in functions["dispatch"]["environment"]["AGENTS"].split(",")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"settings": {"agent_lihgt": {"timeout": 30}}}, "no folder of functions/: agent_lihgt"),
+        ({"settings": {"dispatch": {"memory": "512"}}}, "memory must be"),
+        ({"settings": {"dispatch": {"cpu": "0.5"}}}, "cpu must be 1 or more"),
+        ({"settings": {"dispatch": {"min_instances": 3, "max_instances": 2}}}, "max_instances"),
+        ({"settings": {"dispatch": {"timeout": 571}}}, "timeout must lie between"),
+        ({"database_location": "Europe"}, "database_location must be"),
+        ({"admins": ["group:team@example.com"]}, "Each of admins must be"),
+        ({"domain": "https://zantara.example.com"}, "domain must be a host name"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_by_name(
+    terraform: Terraform, variables: dict[str, Any], message: str
+) -> None:
+    given = {**VARIABLES, **variables}
+    arguments = [f"-var={name}={json.dumps(value)}" for name, value in given.items()]
+    with pytest.raises(pytest.fail.Exception) as refused:
+        terraform.run("plan", "-input=false", "-no-color", *arguments)
+    assert message in " ".join(str(refused.value).replace("│", " ").split())
 
 
 def test_an_existing_database_is_adopted_not_made_anew(terraform: Terraform) -> None:

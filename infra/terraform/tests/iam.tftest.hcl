@@ -22,7 +22,7 @@ variables {
     "accounts", "agent-codex", "agent-light", "callback", "cancel-task", "console", "dead-letter", "dispatch", "get-task",
     "results", "sweep"
   ]
-  settings = { agent_light = { secrets = { MODEL_KEY = "model-key" } } }
+  settings = { dispatch = { secrets = { MODEL_KEY = "model-key" } } }
 }
 
 run "bindings" {
@@ -67,7 +67,7 @@ run "bindings" {
     error_message = "A function may not publish to a topic that it writes to."
   }
   assert {
-    condition     = !contains(local.targets, "agent_light") || google_secret_manager_secret_iam_member.readers["agent_light:MODEL_KEY"].secret_id == "model-key"
+    condition     = google_secret_manager_secret_iam_member.readers["dispatch:MODEL_KEY"].secret_id == "model-key"
     error_message = "A function may not read its own secret."
   }
 }
