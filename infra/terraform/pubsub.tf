@@ -60,7 +60,7 @@ resource "google_pubsub_subscription" "pushes" {
 resource "google_pubsub_subscription" "dead_archive" {
   project = var.project_id
   name    = "dead-archive"
-  topic   = google_pubsub_topic.topics["dead"].id
+  topic   = google_pubsub_topic.topics["dead"].name
 
   ack_deadline_seconds       = 60
   message_retention_duration = "2678400s"

@@ -63,7 +63,7 @@ run "every_hop" {
     error_message = "An agent's subscription does not filter for its own tasks."
   }
   assert {
-    condition     = google_pubsub_subscription.dead_archive.topic == google_pubsub_topic.topics["dead"].id && length(google_pubsub_subscription.dead_archive.push_config) == 0
+    condition     = google_pubsub_subscription.dead_archive.topic == google_pubsub_topic.topics["dead"].name && length(google_pubsub_subscription.dead_archive.push_config) == 0
     error_message = "No pull subscription keeps the dead messages."
   }
   assert {
@@ -90,7 +90,7 @@ run "an_agent_may_not_take_the_name_of_a_hop" {
 run "a_function_may_not_outlive_a_push" {
   command = plan
   variables {
-    settings = { agent_light = { timeout = 600 } }
+    settings = { dispatch = { timeout = 600 } }
   }
   expect_failures = [var.settings]
 }
