@@ -86,8 +86,14 @@ plan() {
   [[ -z $bucket ]] || printf 'terraform {\n  backend "gcs" {\n    bucket = "%s"\n  }\n}\n' "$bucket" >"$infra/backend.tf"
   terraform -chdir="$infra" init -input=false -reconfigure >"$build/init.log" || { cat "$build/init.log" && die "terraform init failed."; }
   changes=0 && describe
-  terraform -chdir="$infra" plan -input=false -no-color -detailed-exitcode -out="$PWD/$build/plan" "${variables[@]}" >"$build/plan.log" || changes=$?
-  [[ $changes == [02] ]] || { cat "$build/plan.log" && die "terraform plan failed."; }
+  terraform -chdir="$infra" plan -input=false -no-color -detailed-exitcode -out="$PWD/$build/plan" "${variables[@]}" >"$build/plan.log" 2>&1 || changes=$?
+  [[ $changes == [02] ]] || { cat "$build/plan.log" && unlocked && die "terraform plan failed."; }
+}
+
+# A run that was killed leaves its lock; Terraform names it, but not the way out.
+unlocked() {
+  ! grep -q "Error acquiring the state lock" "$build/plan.log" ||
+    die "Another run holds Terraform's lock. If there is none any more: terraform -chdir=$infra force-unlock ID, with the ID above."
 }
 
 apply() {
@@ -116,7 +122,10 @@ new_secret() {
 
 smoke() {
   step "Sending a task through the hops"
-  if [[ ! -f functions/agent_light/main.py ]]; then say "Skipped: there is no agent light." && return; fi
+  local each
+  for each in dispatch agent-light results get-task; do
+    if [[ " ${services[*]-} " != *" $each "* ]]; then say "Skipped: $each is not deployed." && return; fi
+  done
   run python3 infra/deploy/smoke.py "$(url dispatch)" "$(url get-task)"
 }
 
@@ -124,7 +133,8 @@ url() { awk -F '\t' -v service="$1" '$1 == service { print $3 }' "$build/bundles
 
 endpoints() {
   step "Endpoints"
-  awk -F '\t' '{ printf "%-16s %s\n", $1, $3 }' "$build/bundles"
+  awk -F '\t' '{ printf "%-16s %s\n", $1, $3 } $4 != "-" { public = $4 }
+    END { if (public) printf "%-16s %s (its A record: terraform -chdir='"$infra"' output dns)\n", "together", public }' "$build/bundles"
 }
 
 destroy() {

@@ -44,6 +44,7 @@ collect() {
 # A binding needs its service: once there are new ones, Terraform lets pushes and callers in.
 admit() {
   step "Admitting pushes and callers to the new services"
+  login # the builds may have taken long
   describe
   run terraform -chdir="$infra" apply -input=false -auto-approve "${variables[@]}"
 }

@@ -7,8 +7,8 @@ preflight() {
   for tool in gcloud terraform python3; do
     command -v "$tool" >/dev/null || die "$tool is not installed, or not on PATH."
   done
-  export CLOUDSDK_CORE_DISABLE_PROMPTS=1 GOOGLE_OAUTH_ACCESS_TOKEN # Terraform uses gcloud's login
-  GOOGLE_OAUTH_ACCESS_TOKEN=$(gcloud auth print-access-token) || die "Not logged in: run 'gcloud auth login'."
+  export CLOUDSDK_CORE_DISABLE_PROMPTS=1
+  login
   account=$(gcloud config get-value account)
   number=$(gcloud projects describe "$project" --format='value(projectNumber)') ||
     die "There is no project '$project', or $account may not see it."
@@ -17,7 +17,18 @@ preflight() {
   apis=$(gcloud services list --enabled --project="$project" --format='value(config.name)') ||
     die "$account may not list the APIs of '$project', or serviceusage.googleapis.com is off."
   [[ $region =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || die "REGION must look like us-central1, not '$region'."
-  ! on run || gcloud run regions list --project="$project" --format='value(locationId)' | grep -x "$region" >/dev/null ||
+  ! on run || place
+}
+
+# Terraform uses gcloud's login, for the hour that a token lasts, or the credentials it is pointed to.
+login() {
+  local token
+  token=$(gcloud auth print-access-token) || die "Not logged in: run 'gcloud auth login'."
+  [[ -n ${GOOGLE_APPLICATION_CREDENTIALS-} ]] || export GOOGLE_OAUTH_ACCESS_TOKEN=$token
+}
+
+place() {
+  gcloud run regions list --project="$project" --format='value(locationId)' | grep -x "$region" >/dev/null ||
     die "Cloud Run has no region '$region'."
 }
 
@@ -30,8 +41,9 @@ bootstrap() {
   local api missing=() versioned stands=yes
   bucket=$project-zantara-state
   versioned=$(gcloud storage buckets describe "gs://$bucket" --format='value(versioning_enabled)' 2>/dev/null) || stands=''
-  for api in cloudresourcemanager cloudscheduler iam pubsub; do on "$api" || missing+=("$api.googleapis.com"); done
+  for api in cloudresourcemanager cloudscheduler iam pubsub run; do on "$api" || missing+=("$api.googleapis.com"); done
   ((${#missing[@]} == 0)) || run gcloud services enable "${missing[@]}" --project="$project"
+  [[ -n $dry ]] || on run || place # before anything is put there
   if ((${#missing[@]})) || [[ $versioned != True ]]; then
     run gcloud beta services identity create --service=pubsub.googleapis.com --project="$project"
     run gcloud beta services identity create --service=cloudscheduler.googleapis.com --project="$project"

@@ -1,7 +1,8 @@
 """A Google Cloud in one JSON file: stands in for gcloud, terraform and python3.
 
 It records every command that it is given, answers from the project's state as the real one would,
-and fails where the environment variable FAIL is a pattern that matches the command.
+and fails, with the words of SAID, where the environment variable FAIL is a pattern that matches the
+command.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main(tool: str, *arguments: str) -> int:
     with (HERE / "record").open("a") as record:  # one short write, which appends whole
         record.write(json.dumps([tool, *arguments]) + "\n")
     if os.environ.get("FAIL") and re.search(os.environ["FAIL"], line):
-        print(f"ERROR: ({tool}) staged failure", file=sys.stderr)
+        print(os.environ.get("SAID") or f"ERROR: ({tool}) staged failure", file=sys.stderr)
         return 1
     if " show " in line:
         print((HERE / "plan.json").read_text())

@@ -47,7 +47,7 @@ class Deployment:
     checkout: Path
     cloud: Path
 
-    def run(self, *arguments: str, fail: str = "", answer: str = "") -> Done:
+    def run(self, *arguments: str, fail: str = "", said: str = "", answer: str = "") -> Done:
         """One run of deploy.sh, with what it said and the commands that it gave."""
         (self.cloud / "record").write_text("")
         done = subprocess.run(
@@ -57,6 +57,7 @@ class Deployment:
                 "PATH": f"{self.cloud}:/usr/bin:/bin",
                 "FAKE_CLOUD": str(self.cloud),
                 "FAIL": fail,
+                "SAID": said,
                 "HOME": str(self.cloud),
             },
             input=answer,
@@ -206,6 +207,23 @@ def test_only_deploys_one_function(deployment: Deployment) -> None:
     assert done.status == 0, done.err
     assert set(deployment.state()["functions"]) == {"get-task"}
     assert 'deployed=["get-task"]' in next(e for e in reversed(done.changes) if "apply" in e)
+
+
+def test_no_task_is_sent_where_a_hop_is_missing(deployment: Deployment) -> None:
+    done = deployment.run("--only", "get_task", "zantara-demo", "europe-west1")
+    assert "Skipped: dispatch is not deployed." in done.out
+    assert not [each for each in done.changes if "smoke.py" in each]
+
+
+def test_a_first_run_puts_nothing_into_a_region_that_is_none(deployment: Deployment) -> None:
+    done = deployment.run("zantara-demo", "mars-north1")
+    assert "Cloud Run has no region 'mars-north1'" in done.err
+    assert not [each for each in done.changes if "mars-north1" in each]
+
+
+def test_a_lock_left_behind_is_explained(deployment: Deployment) -> None:
+    done = deployment.run(fail="terraform .* plan .*", said="Error acquiring the state lock")
+    assert "terraform -chdir=infra/terraform force-unlock ID" in done.err
 
 
 def test_destroy_asks_first(deployment: Deployment) -> None:
