@@ -45,7 +45,8 @@ def agent(
 
     Each attempt costs `cost_cents` (AGENT_COST_PER_RUN_CENTS overrides it), charged before the
     function runs. What it returns is the task's result, any JSON value. `agent.Failure` ends the
-    task as failed; any other exception lets it be tried again.
+    task as failed; any other exception lets it be tried again, `max_attempts` (MAX_ATTEMPTS, where
+    it names none) times in all.
     """
 
     def decorate(work: Work) -> Callable[[flask.Request], flask.Response]:
@@ -72,7 +73,6 @@ def _terms(this: Agent) -> Agent:
         this,
         cost=this.cost if cost is None else cost,
         lease=settings.lease_seconds or this.lease,
-        max_attempts=this.max_attempts or settings.max_attempts,
     )
 
 
@@ -162,7 +162,8 @@ def _begin(
     """
     _check_agent(this, order)
     if "taskId" in order:
-        return tasks.claim(current, orders.known(order, this.name), this.cost, this.lease)
+        told = orders.known(order, this.name)
+        return tasks.claim(current, told, this.cost, this.lease, this.max_attempts)
     task = orders.task(current, order, agent=this.name, owner=owner)
     if delivery and not task.idempotency_key:
         task = replace(task, id=models.keyed_id("delivery", delivery))

@@ -59,7 +59,7 @@ def _successor(services: Services, old: Task, order: Mapping[str, Any]) -> Task:
         deadline=until,
         budget=budget,
         held=budget,
-        max_attempts=old.max_attempts,
+        max_attempts=services.config.max_attempts,
         trace_id=old.trace_id,
         traceparent=old.traceparent,
         callback_url=old.callback_url,

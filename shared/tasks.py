@@ -75,15 +75,16 @@ def replayed(current: Task, task: Task) -> Task:
     return current
 
 
-def claim(services: Services, task: Task, cost: int, lease: float) -> Task:
+def claim(services: Services, task: Task, cost: int, lease: float, most: int | None = None) -> Task:
     """Starts an attempt: charges its fixed cost and takes the lease, in one commit.
 
-    `task` is as the message tells it; only where that is stale is the store read. Raises
+    `task` is as the message tells it; only where that is stale is the store read. The first attempt
+    says how many there may be at the `most`, where its agent has an own limit. Raises
     `errors.TaskEnded`, `errors.InProgress`, `errors.UnknownTask`, or `transitions.Refused` with the
     outcome that ends the task.
     """
     return _retried(
-        services, task, lambda current: transitions.claimed(services, current, cost, lease)
+        services, task, lambda current: transitions.claimed(services, current, cost, lease, most)
     )
 
 

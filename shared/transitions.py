@@ -26,9 +26,13 @@ class Refused(errors.Error):
         self.outcome = outcome
 
 
-def claimed(services: Services, task: Task, cost: int, lease: float) -> Task:
+def claimed(
+    services: Services, task: Task, cost: int, lease: float, most: int | None = None
+) -> Task:
     """The task with an attempt begun: fixed cost charged, lease taken; raises as `tasks.claim`."""
     now = services.now()
+    if most and not task.attempts:
+        task = replace(task, max_attempts=most)
     if task.terminal:
         raise errors.TaskEnded(f"the task has ended: {task.status}", task=task)
     if task.status == "running" and now < (task.lease_until or 0) and now < task.deadline:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared import children, errors, steps
+from shared import agent, children, errors, redrives, steps
 from shared.context import Charge, Context
 from tests.agents.world import Killed, World, world
 
@@ -179,6 +179,34 @@ def test_work_that_continues_later_keeps_its_state_budget_and_deadline(tmp_path:
         task = made.settle(made.dispatch("long"))
         assert (task.result, task.charged) == ("[0,1,2,3,4,5,6,7,8]", 10 * CENT)
         assert len(deadlines) == 1
+
+
+def test_a_redrive_may_be_tried_as_often_as_any_task_however_often_the_old_one_went_on(
+    tmp_path: Path,
+) -> None:
+    def agent_long(payload: Any, context: Context) -> Any:
+        if context.attempt < 9:
+            raise context.continue_later()
+        raise agent.Failure("no")
+
+    with world(tmp_path, agent_long) as made:
+        task = made.settle(made.dispatch("long"))
+        again, _ = redrives.redrive(made.services, task.id, {})
+        assert again.max_attempts == made.services.config.max_attempts < task.max_attempts
+
+
+def test_a_dispatched_task_is_tried_as_often_as_its_agent_says_and_deliveries_do_not_count(
+    tmp_path: Path,
+) -> None:
+    @agent.agent(max_attempts=2)
+    def agent_impatient(payload: Any, context: Context) -> Any:
+        if context.state is None:
+            raise context.continue_later(1)
+        raise RuntimeError("again")
+
+    with world(tmp_path, agent_impatient) as made:
+        task = made.settle(made.dispatch("impatient"))
+        assert (task.status, task.attempts) == ("failed", 3)
 
 
 def test_an_agent_that_continues_without_end_is_stopped(tmp_path: Path) -> None:
