@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import socket
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.config import Config
@@ -42,8 +45,9 @@ def ask(settings: Config, request: Mapping[str, Any], end: float) -> dict[str, A
     import openai
 
     end = min(end, time.monotonic() + settings.codex_timeout_seconds)
+    key = settings.codex_api_key
     try:
-        with _client(settings.codex_base_url, settings.codex_api_key).chat.completions.create(
+        with _client(settings.codex_base_url, key).chat.completions.create(
             **request,
             stream=True,
             stream_options={"include_usage": True},
@@ -51,13 +55,18 @@ def ask(settings: Config, request: Mapping[str, Any], end: float) -> dict[str, A
         ) as stream:
             return _read(stream, end)
     except openai.APIStatusError as error:
-        raise _refusal(error) from error
+        raise _refusal(error, _said(error.message, key)) from None
     except openai.APIConnectionError as error:
         if _never_sent(error):
             raise NotNow(f"not connected: {error.__cause__}") from error
         raise Lost(f"{error}: {error.__cause__}") from error
     except openai.APIError as error:
-        raise Lost(f"the answer broke off: {error}") from error
+        raise Lost(f"the answer broke off: {_said(str(error), key)}") from None
+
+
+def _said(detail: str, key: str) -> str:
+    """What a provider says of an error, which some do by repeating the key."""
+    return detail.replace(key, "***") if key else detail
 
 
 @functools.lru_cache(maxsize=4)
@@ -91,6 +100,8 @@ class _Answer:
         self.usage = _usage(chunk.usage) if chunk.usage else self.usage
         for choice in chunk.choices or ():
             self.finish = choice.finish_reason or self.finish
+            if choice.delta is None:  # so some end
+                continue
             self.text.append(choice.delta.content or "")
             for part in choice.delta.tool_calls or ():
                 call = self.calls.setdefault(part.index, {"id": "", "name": "", "arguments": ""})
@@ -112,20 +123,35 @@ class _Answer:
         }
 
 
-def _read(stream: Iterable[Any], end: float) -> dict[str, Any]:
-    """The answer of a stream, which may trickle, but not for ever."""
+def _read(stream: openai.Stream[Any], end: float) -> dict[str, Any]:
+    """The answer of a stream, which may trickle, or keep the connection alive, but not for ever."""
     import openai
 
     answer = _Answer()
+    watch = threading.Timer(max(0.0, end - time.monotonic()), _hang_up, [stream.response])
+    watch.daemon = True
+    watch.start()
     try:
         for chunk in stream:
             answer.add(chunk)
-            if time.monotonic() > end:
-                raise Lost("the answer took too long")
     except openai.APIError:
         if answer.finish is None:
+            if time.monotonic() >= end:
+                raise Lost("the answer took too long") from None
             raise
+    finally:
+        watch.cancel()
     return answer.whole()
+
+
+def _hang_up(response: Any) -> None:
+    """Wakes whoever reads from the connection: a read's own timeout begins anew with each byte."""
+    if response.is_closed:  # the connection may serve another request by now
+        return
+    connection = response.extensions["network_stream"].get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        # Not the TLS socket's own method, which takes away what the other thread reads with.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _clean(text: str) -> str:
@@ -154,8 +180,8 @@ def _usage(usage: Any) -> dict[str, int] | None:
     return counted if whole and counted["cached"] <= counted["prompt"] else None
 
 
-def _refusal(error: openai.APIStatusError) -> Exception:
-    detail = f"{error.status_code}: {error.message}"[:1000]
+def _refusal(error: openai.APIStatusError, said: str) -> Exception:
+    detail = f"{error.status_code}: {said}"[:1000]
     if error.status_code in BUSY and error.code != EXHAUSTED:
         return NotNow(detail, _seconds(error.response.headers.get("retry-after", "")))
     if error.status_code >= 500 or error.status_code == 408:  # a gateway may have given up alone

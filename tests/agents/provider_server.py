@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Provider:
     keys: list[str | None] = field(default_factory=list)
     url: str = ""
     over: threading.Event = field(default_factory=threading.Event)
+    hung_up: threading.Event = field(default_factory=threading.Event)  # by who waited in vain
     on_answer: Callable[[], None] = lambda: None
 
     def then(self, *steps: Callable[[Exchange], None]) -> None:
@@ -61,7 +63,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def chunk(self, finish: str | None = None, usage: Any = None, **delta: Any) -> None:
-        choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+        choices = [{"index": 0, "delta": delta or None, "finish_reason": finish}]  # some say null
         base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "tiny-1"}
         if usage:
             self.event({**base, "choices": [], "usage": usage})
@@ -119,11 +121,14 @@ def calls(*made: tuple[str, Any], counted: Any) -> Callable[[Exchange], None]:
     return says("", counted, "tool_calls", given)
 
 
-def fails(status: int, code: str = "e", after: str | None = None) -> Callable[[Exchange], None]:
+def fails(
+    status: int, code: str = "e", after: str | None = None, says: str = ""
+) -> Callable[[Exchange], None]:
     """An error as OpenAI writes it."""
 
     def answer(exchange: Exchange) -> None:
-        body = json.dumps({"error": {"message": f"status {status}", "code": code}}).encode()
+        message = says or f"status {status}"
+        body = json.dumps({"error": {"message": message, "code": code}}).encode()
         exchange.send_response(status)
         exchange.send_header("Content-Type", "application/json")
         exchange.send_header("Content-Length", str(len(body)))
@@ -150,6 +155,19 @@ def trickles(exchange: Exchange) -> None:
             return
 
 
+def keeps_alive(exchange: Exchange) -> None:
+    """Sends the comments that keep a connection open, and never an answer."""
+    exchange.begin()
+    end = time.monotonic() + HANG
+    while not exchange.provider.over.wait(0.05) and time.monotonic() < end:
+        try:
+            exchange.wfile.write(b": processing\n\n")
+            exchange.wfile.flush()
+        except OSError:
+            exchange.provider.hung_up.set()
+            return
+
+
 def breaks_off(exchange: Exchange) -> None:
     """The connection dies in the middle of an answer."""
     exchange.begin(length=10_000)
@@ -168,10 +186,10 @@ def breaks_off_before_usage(exchange: Exchange) -> None:
     exchange.chunk(finish="stop")
 
 
-def errs_midway(exchange: Exchange) -> None:
+def errs_midway(exchange: Exchange, says: str = "overloaded") -> None:
     exchange.begin()
     exchange.chunk(content="half")
-    exchange.event({"error": {"message": "overloaded", "code": "server_error"}})
+    exchange.event({"error": {"message": says, "code": "server_error"}})
 
 
 @contextmanager

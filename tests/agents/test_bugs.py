@@ -226,7 +226,7 @@ def the_worst_case_forgets_the_answer(patch: Patch) -> None:
 )
 def a_refusal_is_paid_for_like_a_lost_answer(patch: Patch) -> None:
     provider = world.load("agent_codex").model.provider
-    patch.setattr(provider, "_refusal", lambda error: provider.Lost(str(error)))
+    patch.setattr(provider, "_refusal", lambda error, said: provider.Lost(said))
 
 
 @pytest.mark.slow  # together

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.agents.world import Killed, World, load, world
 # Micros per million tokens: two for a prompt's token, ten for an answer's, a half for a cached one.
 PRICES = "tiny=2000000/10000000/500000,odd=333333/1000001"
 MOST_OUTPUT = 100
+KEY = "sk-test"
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def beside(folder: Path, provider: Provider) -> Iterator[World]:
     """A world whose agent codex asks this provider."""
     environ = {
         "CODEX_BASE_URL": provider.url,
-        "CODEX_API_KEY": "sk-test",
+        "CODEX_API_KEY": KEY,
         "CODEX_MODEL": "tiny",
         "CODEX_PRICES": PRICES,
         "CODEX_MAX_OUTPUT_TOKENS": str(MOST_OUTPUT),
@@ -98,7 +100,7 @@ def test_an_answer_costs_what_its_usage_costs_to_the_micro(made: World, provider
         {"role": "user", "content": "Hi"},
     ]
     assert (asked["model"], asked["max_completion_tokens"]) == ("tiny", MOST_OUTPUT)
-    assert provider.keys == ["Bearer sk-test"]
+    assert provider.keys == [f"Bearer {KEY}"]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +205,7 @@ def test_a_refusal_for_good_ends_the_task_and_costs_nothing(
     [
         server.hangs,
         server.trickles,
+        server.keeps_alive,
         server.breaks_off,
         server.ends_early,
         server.errs_midway,
@@ -214,11 +217,13 @@ def test_a_refusal_for_good_ends_the_task_and_costs_nothing(
 def test_an_answer_that_is_lost_stays_charged_at_its_worst_case(
     made: World, provider: Provider, lost: Any
 ) -> None:
-    if lost in (server.hangs, server.trickles):
+    if lost in (server.hangs, server.trickles, server.keeps_alive):
         made.services.config = replace(made.services.config, codex_timeout_seconds=2.0)
     provider.then(lost, server.says("ok", usage(5, 5)))
     task = run(made, "Hi")
     assert (text(task), len(provider.asked)) == ("ok", 2)
+    if lost is server.keeps_alive:
+        assert provider.hung_up.wait(server.HANG)
     assert task.charged == worst(provider) + 60
 
 
@@ -232,6 +237,24 @@ def test_a_lost_answer_is_not_asked_for_again_where_that_does_not_fit(
     task = run(made, "Hi", cents=(2 * needed - 1) / 10_000)
     assert (task.status, (task.error or {}).get("code")) == ("failed", "budget_exceeded")
     assert (task.charged, len(provider.asked)) == (needed, 2)
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 200])
+def test_the_key_is_neither_shown_nor_logged_where_the_provider_repeats_it(
+    made: World, provider: Provider, capfd: pytest.CaptureFixture[str], status: int
+) -> None:
+    echo = f"no such key: {KEY}"
+    if status == 200:
+        provider.then(partial(server.errs_midway, says=echo))
+    else:
+        provider.then(server.fails(status, says=echo, after="400"))
+    task = run(made, "Hi", ttl=400)
+    detail = (task.error or {}).get("detail", "")
+    assert (task.status, "no such key" in detail) == ("failed", True)
+    said = capfd.readouterr()
+    for shown in (str(task), said.out, said.err):
+        assert KEY not in shown
+    assert provider.keys[0] == f"Bearer {KEY}"
 
 
 def test_lost_answers_end_in_a_refusal_that_gives_only_the_last_try_back(
