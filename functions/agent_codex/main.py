@@ -25,7 +25,7 @@ def agent_codex(payload: Any, context: Context) -> dict[str, Any]:
     talk = conversation.begin(payload, services.current().config)
     asked = model.Model(services.current().config, talk.model, talk.max_output_tokens)
     for number in range(1, MOST_ANSWERS + 1):
-        if time.monotonic() - begun > context.lease_seconds / 2:
+        if time.monotonic() - begun > context.lease_seconds * model.BEGIN:
             raise context.continue_later()  # its steps are kept, and a delivery takes only so long
         answer = asked.answer(context, f"answer-{number}", talk)
         if not answer["calls"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -366,6 +367,18 @@ def test_a_cancel_stops_it_while_it_waits_for_a_busy_provider(
     task = made.settle(task_id)
     # What was charged when it ended stays charged: a terminal task is not given anything back.
     assert (task.status, task.charged, len(provider.asked)) == ("cancelled", worst(provider), 1)
+
+
+@pytest.mark.parametrize("timeout", [30, 120, 570])
+def test_the_last_answer_of_a_delivery_comes_before_the_deployed_function_times_out(
+    timeout: float,
+) -> None:
+    terraform = Path(__file__).parents[2] / "infra" / "terraform" / "functions.tf"
+    found = re.search(r"lease_margin = (\d+) # seconds", terraform.read_text())
+    assert found
+    lease = timeout + int(found[1])
+    model = load("agent_codex").model
+    assert lease * (model.BEGIN + model.ANSWER) - model.MARGIN < timeout
 
 
 def test_openai_is_imported_with_the_first_call_only() -> None:
