@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from emulators import programs, topology
 from emulators.cluster import Cluster
 from emulators.layout import Layout, Ports
 from shared import config, services
+from shared.backends.embedded import EmbeddedStore
+from shared.backends.firestore import FirestoreStore
 from shared.store import Store
 from tests.agents import provider_server
 from tests.flow.cloud import Cloud
@@ -26,6 +29,15 @@ SETTINGS = {
     "CODEX_PRICES": "tiny=2000000/10000000",
     "CODEX_MAX_OUTPUT_TOKENS": "100",
 }
+
+
+@pytest.fixture(params=["embedded", pytest.param("google", marks=pytest.mark.google)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store on each backend."""
+    if request.param == "embedded":
+        return EmbeddedStore(str(tmp_path / "store.db"))
+    there: Layout = request.getfixturevalue("emulators")
+    return FirestoreStore(f"agents-{uuid.uuid4().hex[:12]}", "(default)", there.firestore_host)
 
 
 @dataclass

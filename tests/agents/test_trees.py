@@ -15,7 +15,7 @@ from shared import agent, children, errors, redrives, shards, tasks
 from shared.children import Call
 from shared.context import Context
 from shared.messages import Outcome
-from shared.store import Write
+from shared.store import Store, Write
 from tests.agents import trees
 from tests.agents.world import HOURS, Killed, World, world
 
@@ -207,12 +207,34 @@ def test_each_child_takes_few_commits_reads_and_publishes(tmp_path: Path) -> Non
     assert one - Counter(each) == {"commit": 5, "write": 5, "get": 1, "tasks": 2, "results": 1}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+def test_a_hundred_children_that_end_at_once_and_twice_are_each_counted_once(
+    tmp_path: Path, store: Store
+) -> None:
+    def agent_wide(payload: Any, context: Context) -> Any:
+        return sum(context.gather([Call("leaf", 0.5, 1) for _ in range(payload)]))
+
+    with world(tmp_path, agent_leaf, agent_wide, store=store) as made:
+        made.duplicate, made.concurrency = 1.0, 100
+        task = made.settle(made.dispatch("wide", 100, cents=100))
+        assert (task.result, task.charged) == ("50.0", 50 * CENT)
+        check(made, task.id)
+
+
+@pytest.mark.parametrize(
+    ("store", "seed"),
+    [
+        ("embedded", 1),
+        ("embedded", 2),
+        pytest.param("google", 3, marks=[pytest.mark.google, pytest.mark.slow]),
+    ],
+    indirect=["store"],
+)
 def test_a_tree_of_three_levels_by_twenty_under_one_budget_with_kills_and_duplicates(
-    tmp_path: Path, seed: int
+    tmp_path: Path, store: Store, seed: int
 ) -> None:
     storm = Storm(seed)
-    with world(tmp_path, storm.agent_leaf, storm.agent_middle, storm.agent_root) as made:
+    agents = storm.agent_leaf, storm.agent_middle, storm.agent_root
+    with world(tmp_path, *agents, store=store, environ={"MAX_ATTEMPTS": "20"}) as made:
         storm.break_loose(made)
         task_id = made.dispatch("root", cents=2000, ttl=24 * HOURS)
         task = made.settle(task_id, rounds=200)
@@ -220,7 +242,7 @@ def test_a_tree_of_three_levels_by_twenty_under_one_budget_with_kills_and_duplic
         assert not storm.problems
         everyone = list(made.tree(task))
         assert all(each.terminal and not each.open for each in everyone)
-        assert len(everyone) > 100
+        assert len(everyone) == 1 + 20 + 20 * 20
         assert storm.kills > 20
         assert task.charged == sum(trees.own(each, made.task) for each in everyone)
         # Whatever was paid for was charged; what was charged and not paid for died in between.
