@@ -134,7 +134,7 @@ def _run(this: Agent, request: flask.Request) -> flask.Response:
         return endpoint.answer(ended.task.view(), headers=replayed)
     except errors.InProgress as taken:
         task = _awaited(current, taken.task)
-        return endpoint.answer(task.view(), headers=replayed)
+        return endpoint.answer(task.view(), 200 if task.terminal else 202, replayed)
     else:
         if not task.terminal:
             task = _performed(current, this, task)
@@ -196,8 +196,12 @@ def _settle(current: Services, task: Task, outcome: Outcome) -> Task:
 
 
 def _awaited(current: Services, task: Task) -> Task:
-    """The task once another attempt has ended it; `errors.InProgress` if that takes long."""
-    found = tasks.awaited(current, task, current.config.agent_timeout_seconds)
-    if not found.terminal:
+    """The task once another attempt has ended it; `errors.InProgress` if that takes long.
+
+    One that waits for its children does so in no process.
+    """
+    if task.status != "waiting":
+        task = tasks.awaited(current, task, current.config.agent_timeout_seconds)
+    if not task.terminal and task.status != "waiting":
         raise errors.InProgress("another attempt is running: ask again", retryAfter=1)
-    return found
+    return task

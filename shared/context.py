@@ -45,6 +45,7 @@ class Context:
         self._reported = 0
         self._calls = children.Names()
         self._charges: set[Charge] = set()  # not settled yet
+        self._steps: set[str] = set()  # at work
         self._lock = threading.RLock()  # each commit starts from the version of the one before
         self.task = task
 
@@ -125,9 +126,20 @@ class Context:
         result or a number of steps out of bounds.
         """
         worst = _micros(cost)
-        known = self._known()
-        if steps.done(known, name):
-            return steps.result(known, name)
+        with self._lock:
+            known = self._known()
+            if steps.done(known, name):
+                return steps.result(known, name)
+            if name in self._steps:
+                raise steps.Invalid(f"step {name}: it is running; each step has a name of its own")
+            self._steps.add(name)
+        try:
+            return self._paid(name, function, worst)
+        finally:
+            self._steps.discard(name)
+
+    def _paid(self, name: str, function: Callable[[], Any], worst: int) -> Any:
+        """A step's result, once it is charged, done, kept and settled."""
         if worst:
             self._advance(lambda task: steps.begun(transitions.charged(task, worst), name, worst))
         value, unused = self._performed(name, function, worst)
@@ -144,9 +156,10 @@ class Context:
             if worst:
                 self._advance(lambda task: steps.begun(transitions.charged(task, -worst), name, 0))
             raise (unpaid.__cause__ or unpaid) from None
-        except children.Suspension:
-            if worst:  # it would be paid for again once the children have ended
-                raise errors.Invalid(f"step {name}: call children outside of paid steps") from None
+        except (children.Suspension, Continuation):
+            if worst:  # it would be paid for again in the next delivery
+                detail = "call children, and continue later, outside of paid steps"
+                raise errors.Invalid(f"step {name}: {detail}") from None
             raise
         if isinstance(outcome, steps.Paid):
             return outcome.result, _unused(worst, outcome.cents)

@@ -140,11 +140,14 @@ def called(services: Services, task: Task, children: Mapping[str, Task]) -> Task
 def child_ended(services: Services, parent: Task, child: Task) -> Task:
     """The parent once one of its children is closed: what that did not use is back.
 
-    Where the parent has ended before, this may close it too.
+    Where the parent has ended before, this may close it too. Raises `errors.Invalid` for a child
+    that it has not called: whoever reported its result named another parent.
     """
     now = services.now()
     key = child.parent_key or ""
-    entry = (parent.children or {})[key]
+    entry = (parent.children or {}).get(key)
+    if entry is None or entry["taskId"] != child.id:
+        raise errors.Invalid(f"parentKey: call {key!r} of task {parent.id} is not task {child.id}")
     attempt = str(entry["attempt"])
     unused = entry["budget"] - child.charged
     told = {**entry, "status": child.status, "cost": child.charged}

@@ -209,6 +209,35 @@ def test_a_dispatched_task_is_tried_as_often_as_its_agent_says_and_deliveries_do
         assert (task.status, task.attempts) == ("failed", 3)
 
 
+def test_a_paid_step_does_not_end_its_delivery_which_would_pay_for_it_again(
+    tmp_path: Path,
+) -> None:
+    def agent_hasty(payload: Any, context: Context) -> Any:
+        def later() -> Any:
+            raise context.continue_later()
+
+        with pytest.raises(errors.Invalid, match="outside of paid steps"):
+            context.step("paid", later, cost=1)
+        return context.attempt if context.attempt > 1 else context.step("free", later)
+
+    with world(tmp_path, agent_hasty) as made:
+        assert made.settle(made.dispatch("hasty")).result == "2"
+
+
+def test_a_step_that_is_at_work_is_not_begun_again_beside_itself(tmp_path: Path) -> None:
+    def agent_double(payload: Any, context: Context) -> Any:
+        def work() -> str:
+            with pytest.raises(steps.Invalid, match="it is running"):
+                context.step("same", lambda: "twice", cost=1)
+            return "once"
+
+        return context.step("same", work, cost=1)
+
+    with world(tmp_path, agent_double) as made:
+        task = made.settle(made.dispatch("double"))
+        assert (task.result, task.charged) == ('"once"', CENT)
+
+
 def test_an_agent_that_continues_without_end_is_stopped(tmp_path: Path) -> None:
     def agent_endless(payload: Any, context: Context) -> Any:
         raise context.continue_later()

@@ -185,6 +185,36 @@ def test_a_result_that_does_not_name_its_parent_is_settled_by_a_read(tmp_path: P
         check(made, task_id)
 
 
+def test_a_result_that_names_a_parent_which_did_not_call_it_moves_no_money(
+    tmp_path: Path,
+) -> None:
+    with world(tmp_path, agent_leaf, agent_pair) as made:
+        task_id, other = (made.dispatch("pair", 1) for _ in range(2))
+        made.deliver()
+        for child in made.children(made.task(task_id)).values():
+            lie = {"parent": other, "parentKey": child.parent_key, "costCents": 0}
+            known = {"version": child.version, "attempt": 1, "budgetCents": 5}
+            outcome = Outcome(status="succeeded", result="1")
+            with pytest.raises(errors.Invalid, match="parentKey"):
+                tasks.settle(made.services, {"taskId": child.id, **known, **lie}, outcome)
+        for each in (task_id, other):
+            check(made, each)
+            assert made.settle(each).charged == 3 * CENT
+
+
+def test_a_run_that_is_asked_for_again_while_it_waits_answers_as_it_did_at_first(
+    tmp_path: Path,
+) -> None:
+    with world(tmp_path, agent_leaf, agent_pair) as made:
+        first, again = made.run("pair", 1, "key"), made.run("pair", 1, "key")
+        for answer in (first, again):
+            assert (answer.status_code, answer.json["status"]) == (202, "waiting")
+        assert again.headers["Idempotent-Replayed"] == "true"
+        made.settle(first.json["taskId"])
+        ended = made.run("pair", 1, "key")
+        assert (ended.status_code, ended.json["result"], ended.json["costCents"]) == (200, 2, 3)
+
+
 def test_each_child_takes_few_commits_reads_and_publishes(tmp_path: Path) -> None:
     def agent_parent(payload: Any, context: Context) -> Any:
         return len(context.gather([Call("child", 1, 1)] * payload))

@@ -127,6 +127,12 @@ class World:
         task_id: str = answer.json["taskId"]
         return task_id
 
+    def run(self, name: str, payload: Any, key: str) -> Any:
+        """The answer of the agent's own `/run`."""
+        body = {"payload": payload, "budgetCents": 100, "ttlSeconds": HOURS, "idempotencyKey": key}
+        with APP.test_request_context("/run", method="POST", json=body):
+            return self.entrypoints[f"sub-{name}"][0](flask.request)
+
     def cancel(self, task_id: str) -> None:
         with APP.test_request_context(f"/task/{task_id}/cancel", method="POST"):
             assert load("cancel_task").cancel_task(flask.request).status_code == 200
