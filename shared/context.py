@@ -225,6 +225,7 @@ class Context:
         """`raise context.continue_later(state)` goes on in a fresh delivery, with `context.state`.
 
         For work longer than one delivery may take: same task, deadline and budget, no fixed cost.
+        Calls are counted from the first one on, as after a wait: those made before come first.
         Raises `errors.Invalid` for a state that is too large or no JSON.
         """
         try:
@@ -238,6 +239,7 @@ class Context:
     def _known(self) -> Task:
         """The task with what earlier attempts left; read once, and only where there was one."""
         with self._lock:
+            self._check_deadline()
             if not self._whole:
                 current = tasks.get(self._services, self.task.id)
                 if current.version != self.task.version:
@@ -245,12 +247,17 @@ class Context:
                 self.task, self._whole = current, True
             return self.task
 
+    def _check_deadline(self) -> int:
+        """The time; raises `errors.Expired` where it is up."""
+        now = self._services.now()
+        if now >= self.task.deadline:
+            raise errors.Expired("the task's deadline has passed")
+        return now
+
     def _advance(self, transition: Callable[[Task], Task]) -> None:
         """Commits a step of the run, which renews its lease."""
         with self._lock:
-            now = self._services.now()
-            if now >= self.task.deadline:
-                raise errors.Expired("the task's deadline has passed")
+            now = self._check_deadline()
             lease_until = now + self._lease
             wake_at = min(lease_until, self.task.deadline)
             after = replace(transition(self.task), lease_until=lease_until, wake_at=wake_at)

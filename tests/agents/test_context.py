@@ -76,14 +76,22 @@ def test_after_a_cancel_the_next_call_stops_the_agent(tmp_path: Path) -> None:
         assert (task.status, task.charged, reached) == ("cancelled", 0, [])
 
 
-def test_after_the_deadline_nothing_is_charged(tmp_path: Path) -> None:
+def test_after_the_deadline_nothing_is_charged_and_no_step_begins(tmp_path: Path) -> None:
     def agent_late(payload: Any, context: Context) -> Any:
         made.pass_time(61)
+        for call in (
+            lambda: context.charge(1),
+            lambda: context.step("free", lambda: reached.append("work")),
+            lambda: context.call("late", None, budgetCents=1),
+        ):
+            with pytest.raises(errors.Expired):
+                call()
         context.charge(1)
 
+    reached: list[str] = []
     with world(tmp_path, agent_late) as made:
         task = made.settle(made.dispatch("late", ttl=60))
-        assert (task.status, task.charged) == ("expired", 0)
+        assert (task.status, task.charged, reached) == ("expired", 0, [])
 
 
 def test_a_zombie_whose_lease_lapsed_can_neither_spend_nor_finish(tmp_path: Path) -> None:
@@ -179,6 +187,27 @@ def test_work_that_continues_later_keeps_its_state_budget_and_deadline(tmp_path:
         task = made.settle(made.dispatch("long"))
         assert (task.result, task.charged) == ("[0,1,2,3,4,5,6,7,8]", 10 * CENT)
         assert len(deadlines) == 1
+
+
+def test_what_was_called_before_a_delivery_is_answered_in_the_next_one(tmp_path: Path) -> None:
+    """Steps, children and deliveries of one task, in any turn."""
+
+    def agent_mixed(payload: Any, context: Context) -> Any:
+        done = context.state or 0
+        plan = context.step("plan", lambda: [1, 2, 3], cost=1)
+        found = [context.call("leaf", number, budgetCents=5) for number in plan[: done + 1]]
+        if done < 2:
+            raise context.continue_later(done + 1)
+        return found
+
+    def agent_leaf(payload: Any, context: Context) -> Any:
+        context.charge(payload)
+        return payload
+
+    with world(tmp_path, agent_mixed, agent_leaf) as made:
+        made.duplicate = 0.5
+        task = made.settle(made.dispatch("mixed"))
+        assert (task.result, task.charged, len(made.children(task))) == ("[1,2,3]", 7 * CENT, 3)
 
 
 def test_a_redrive_may_be_tried_as_often_as_any_task_however_often_the_old_one_went_on(
