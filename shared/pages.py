@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from shared import models, shards
 from shared.services import Services
-from shared.store import Filter, Query
+from shared.store import Filter, Query, pages
 
+MOST = 100  # documents of one query, whatever the page's limit: all of them are in memory at once
+LARGEST = 4 * 1024 * 1024  # bytes of payloads and results on a page; what passes it ends it
 FILTERS = ("owner", "agent", "status", "account")
 
 
 def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
     """`{tasks, nextPageToken}` for a query as `schemas.TaskList` loads it.
 
-    The token is there only where more may follow.
+    The token is there only where more may follow. A page of large tasks is shorter than its limit.
     """
     where: list[Filter] = [(name, "==", asked[name]) for name in FILTERS if name in asked]
     where += shards.every(services.config.sharded)
     after = _position(asked["pageToken"]) if "pageToken" in asked else None
     limit = asked["limit"]
     query = Query(
-        collection=models.COLLECTION, where=where, order="-createdAt", limit=limit, after=after
+        collection=models.COLLECTION,
+        where=where,
+        order="-createdAt",
+        limit=min(limit, MOST),
+        after=after,
     )
-    found = [models.from_document(document) for document in services.store.query(query)]
-    page: dict[str, Any] = {"tasks": [task.view() for task in found if task]}
-    if len(found) == limit and found[-1]:
-        page["nextPageToken"] = _token(found[-1])
+    found = chain.from_iterable(pages(services.store, query))
+    page: dict[str, Any] = {"tasks": []}
+    size = 0
+    for task in filter(None, map(models.from_document, found)):
+        page["tasks"].append(task.view())
+        size += len(task.payload) + len(task.result or "")
+        if len(page["tasks"]) == limit or size > LARGEST:
+            page["nextPageToken"] = _token(task)
+            break
     return page
 
 

@@ -111,4 +111,5 @@ def pages(store: Store, query: Query) -> Iterator[list[Document]]:
         yield page
         if len(page) < query.limit:
             return
-        query = replace(query, after=(page[-1].data[query.order], page[-1].id))
+        last = page[-1].data[query.order.removeprefix("-")]
+        query = replace(query, after=(last, page[-1].id))

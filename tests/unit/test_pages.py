@@ -55,6 +55,15 @@ def test_a_full_last_page_may_be_followed_by_an_empty_one(
     assert client.get(f"/tasks?limit=1&pageToken={page['nextPageToken']}").json == {"tasks": []}
 
 
+def test_a_page_of_large_tasks_ends_early_and_the_next_goes_on(
+    world: World, client: FlaskClient
+) -> None:
+    made = {world.queued(payload="x" * 250_000).id for _ in range(20)}
+    page: Any = client.get("/tasks?limit=500").json
+    assert 10 < len(page["tasks"]) < 20
+    assert set(ids(client, "limit=500")) == made
+
+
 def test_nothing_is_an_empty_page(client: FlaskClient) -> None:
     assert client.get("/tasks").json == {"tasks": []}
 
