@@ -110,9 +110,12 @@ class Cloud:
 
 def lines(log: Path) -> Iterator[dict[str, Any]]:
     """The JSON lines of a log; a process that was killed may have left half a line."""
-    for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
-        if line.startswith("{") and line.endswith("}"):
-            yield json.loads(line)
+    if not log.exists():
+        return
+    with log.open(errors="replace") as file:
+        for line in file:
+            if line.startswith("{") and line.endswith("}\n"):
+                yield json.loads(line)
 
 
 def functions(folder: Path, dispatchers: int) -> Path:

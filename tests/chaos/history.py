@@ -49,6 +49,7 @@ class History:
     tasks: dict[str, Task] = field(default_factory=dict)  # by id
     ledgers: dict[str, Ledger] = field(default_factory=dict)  # by path
     most: Counter[str] = field(default_factory=Counter)  # micros by ledger
+    over: int = 0  # micros: the most by which a ledger or a task was ever over its limit
     _holds: dict[str, Hold] = field(default_factory=dict)
     _admitted: Counter[str] = field(default_factory=Counter)
     _in_purse: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -88,6 +89,7 @@ class History:
         self._note(change, invariants.task_change(before, task))
         if before and task.held > before.held:
             self._note(change, [f"it held {before.held}, and holds {task.held}"])
+        self.over = max(self.over, task.charged - task.budget)
         self.tasks[task.id] = task
         if task.purse and task.ledger:
             self._hold(change, task, before)
@@ -124,6 +126,7 @@ class History:
             return
         if admitted > ledger.ceiling:
             yield f"{admitted} are admitted, {ledger.ceiling} are allowed"
+        self.over = max(self.over, admitted - ledger.ceiling)
         self.most[hold.ledger] = max(self.most[hold.ledger], admitted)
         purse, held = ledger.purses.get(hold.purse), self._held(hold.purse)
         if purse and held > purse.grant:
@@ -177,6 +180,12 @@ def ended(history: History) -> Ended:
         attempts=sum(task.attempts for task in tasks),
         micros=sum(task.charged for task in tasks),
     )
+
+
+def held(history: History) -> int:
+    """Micros that open tasks hold without a purse, or that purses hold."""
+    tasks = sum(task.held for task in history.tasks.values() if task.open and not task.purse)
+    return tasks + sum(ledger.granted for ledger in history.ledgers.values())
 
 
 def at_rest(history: History) -> list[str]:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 
-CLIENTS = 16  # at once
+from shared.models import Task
+
+CLIENTS = 48  # at once: most of them wait, for a process that starts or a purse that expires
 TRIES = 200  # of one request
 PAUSE = 0.3  # seconds between two
 PATIENCE = 20.0  # seconds one request may take
 REFUSALS = 3  # after so many a client takes no for an answer
-ACCOUNTS = {"wide": 10_000_000, "middle": 2_000, "tight": 300}  # cents
+ACCOUNTS = {"wide": 6, "middle": 3, "tight": 1}  # how often
+COST, CHILD = 5, 5  # cents: of an attempt, and what a child may cost
 WORK: Mapping[str, tuple[float, dict[str, Any]]] = {  # how often, and what
     "plain": (0.55, {}),
-    "slow": (0.1, {"sleep": 0.2}),
-    "dozing": (0.02, {"doze": [4, 2.5]}),  # beyond the first lease, not the second
+    "slow": (0.09, {"sleep": 0.2}),
+    "dozing": (0.03, {"doze": [4, 2.5]}),  # beyond the first lease, not the second
     "failing once": (0.1, {"fail": 1}),
     "failing": (0.02, {"fail": 99}),
     "given up": (0.03, {"give_up": True}),
@@ -45,12 +50,23 @@ class Order:
         return str(self.body["idempotencyKey"])
 
 
-def orders(seed: int, count: int, callback: str) -> list[Order]:
-    """The same for the same seed; `callback` is where some ask to be told of the end."""
+def limits(count: int) -> dict[str, int]:
+    """The accounts' limits in cents: with so many tasks two of them run out of money."""
+    return {"wide": 10_000_000, "middle": max(count, 300), "tight": max(count // 5, 100)}
+
+
+def most(task: Task) -> int:
+    """What the task may have been charged, in micros, if no attempt was charged twice."""
+    payload = json.loads(task.payload)
+    again = COST + payload.get("steps", 0) + payload.get("charge", 0)
+    return (task.attempts * again + payload.get("calls", 0) * CHILD) * 10_000
+
+
+def orders(seed: int, callback: str) -> Iterator[Order]:
+    """The same without end for the same seed; `callback` is where some ask to be told of theirs."""
     dice = random.Random(f"{seed} load")
     kinds = list(WORK.values())
-    made = []
-    for number in range(count):
+    for number in itertools.count():
         [(_, payload)] = dice.choices(kinds, [each[0] for each in kinds])
         body: dict[str, Any] = {
             "agent": "worker",
@@ -60,11 +76,10 @@ def orders(seed: int, count: int, callback: str) -> list[Order]:
             "idempotencyKey": f"{seed}-{number}",
         }
         if dice.random() < 0.6:
-            body["account"] = dice.choice(list(ACCOUNTS))
+            [body["account"]] = dice.choices(list(ACCOUNTS), list(ACCOUNTS.values()))
         if dice.random() < 0.05:
             body["callbackUrl"] = callback
-        made.append(Order(body, dice.random() < 0.05, dice.random() < 0.03))
-    return made
+        yield Order(body, dice.random() < 0.05, dice.random() < 0.03)
 
 
 @dataclass
@@ -76,15 +91,15 @@ class Clients:
     answers: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
-    async def open_accounts(self) -> None:
+    async def open_accounts(self, limits: Mapping[str, int]) -> None:
         """Makes the accounts; raises if that does not succeed."""
         async with self._session() as session:
-            for account, limit in ACCOUNTS.items():
+            for account, limit in limits.items():
                 await self._insist(session, "PUT", f"/account/{account}", {"limitCents": limit})
 
-    async def dispatch(self, orders: list[Order], seed: int) -> None:
-        """Sends all orders, and what follows from them."""
-        waiting = iter(orders)
+    async def dispatch(self, orders: Iterator[Order], count: int, seed: int) -> None:
+        """Sends orders, and what follows from them, until so many are accepted."""
+        waiting = itertools.takewhile(lambda _: len(self.accepted) < count, orders)
         async with self._session() as session, asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
                 dice = random.Random(f"{seed} client {number}")

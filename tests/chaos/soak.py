@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from shared import models
+from shared.models import Task
+from shared.store import Filter, Query
 from tests.chaos import auditing, cloud, history, journal, load, mishaps, report
 from tests.chaos.history import History
 
@@ -33,7 +38,8 @@ BRIDGED = {
     "reorder": "reordered pushes",
 }
 LIVES = 0.3, 2.0  # seconds between two kills
-DRAIN = 300.0  # seconds to drain in
+DRAIN = 600.0  # seconds to drain in
+PROGRESS = 30.0  # seconds between two lines about it
 REDRIVEN = 20  # failed tasks that are dispatched again
 
 
@@ -67,13 +73,13 @@ class _Soak:
         ) as here:
             runner, address = await self._listen()
             clients = load.Clients(here.url)
-            await clients.open_accounts()
+            await clients.open_accounts(load.limits(self._count))
             began = time.monotonic()
             here.begin(self._mishaps)
-            killing = asyncio.create_task(self._kill(here))
-            await clients.dispatch(load.orders(self._seed, self._count, address), self._seed)
-            await clients.redrive(_failed(here.history())[:REDRIVEN])
-            killing.cancel()
+            async with _beside(self._kill(here), self._progress(clients)):
+                orders = load.orders(self._seed, address)
+                await clients.dispatch(orders, self._count, self._seed)
+                await clients.redrive(await asyncio.to_thread(_failed, here))
             here.relent()
             loaded = time.monotonic() - began
             left = await auditing.drained(here, DRAIN)
@@ -108,12 +114,23 @@ class _Soak:
                 await asyncio.to_thread(here.cluster.kill, victim)
                 self._killed[victim] += 1
 
+    async def _progress(self, clients: load.Clients) -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(PROGRESS)
+            told = f"{len(clients.accepted):,} of {self._count:,} tasks accepted"
+            told += f", {self._killed.total()} kills, {time.monotonic() - began:.0f} s"
+            print(f"soak: {told}", file=sys.stderr, flush=True)
+
     def _report(
         self, here: cloud.Cloud, clients: load.Clients, loaded: float, drained: float
     ) -> report.Part:
         past, events, struck = here.history(), here.events(), here.struck()
         self._violations += [*clients.wrong, *past.violations, *history.at_rest(past)]
-        self._violations += _lost(past, clients.accepted) + _untold(past, self._told)
+        lost = _lost(past, clients.accepted)
+        twice = [task.id for task in past.tasks.values() if task.charged > _most(task)]
+        self._violations += lost + [f"tasks/{id_}: charged too much" for id_ in twice]
+        self._violations += _untold(past, self._told)
         self._violations += journal.doubtful(here.journal, past.tasks)
         backend = "google" if self._options.google else "embedded"
         bridge = {shown: events[name] for name, shown in BRIDGED.items() if events[name]}
@@ -123,8 +140,12 @@ class _Soak:
             name=f"soak, {backend}",
             claim="nothing lost, nothing charged twice, no limit passed at any commit",
             figures={
-                "tasks": len(past.tasks),
                 "accepted": len(clients.accepted),
+                "tasks with their children": len(past.tasks),
+                "lost": len(lost),
+                "charged twice": len(twice),
+                "micros over any limit at any commit": past.over,
+                "micros held at the end": history.held(past),
                 "attempts": ended.attempts,
                 "commits": past.commits,
                 "kills": self._killed.total(),
@@ -141,12 +162,35 @@ class _Soak:
         )
 
 
-def _failed(past: History) -> list[str]:
-    return [task.id for task in past.tasks.values() if task.status in ("failed", "expired")]
+@asynccontextmanager
+async def _beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Within it they run, without end; raises what one of them raised."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def _failed(here: cloud.Cloud) -> list[str]:
+    """Tasks to redrive."""
+    ends: list[Filter] = [("status", "in", ["failed", "expired"]), ("open", "==", False)]
+    query = Query(collection=models.COLLECTION, where=ends, limit=REDRIVEN * 2)
+    found = map(models.from_document, here.services().store.query(query))
+    return [task.id for task in found if task and not task.parent][:REDRIVEN]
+
+
+def _most(task: Task) -> int:
+    """As `load.most`; a child of the worker's is the agent `light`."""
+    return load.CHILD * 10_000 * task.attempts if task.parent else load.most(task)
 
 
 def _lost(past: History, accepted: Mapping[str, str]) -> list[str]:
-    return [f"lost: {key}, task {id_}" for key, id_ in accepted.items() if id_ not in past.tasks]
+    ended = {task.id for task in past.tasks.values() if task.terminal}
+    return [f"lost: {key}, task {id_}" for key, id_ in accepted.items() if id_ not in ended]
 
 
 def _untold(past: History, told: Mapping[str, int]) -> list[str]:

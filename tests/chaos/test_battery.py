@@ -1,7 +1,7 @@
 """The battery with real processes, on the embedded backend and on Google's emulators.
 
-Briefly in `tests/run`, in its short form in `tests/run --all`; `tests/chaos/run --full --google` is
-the full one.
+Briefly in `tests/run`, in its short form in `tests/run --all`; `tests/chaos/run --full` is the full
+one.
 """
 
 from __future__ import annotations

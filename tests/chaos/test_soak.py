@@ -1,6 +1,6 @@
-"""The soak, briefly: real processes that die under load, on both backends.
+"""The soak: real processes that die under load, on both backends.
 
-`tests/chaos/run --only soak --google` is the longer one.
+Briefly in `tests/run`, with 1,000 tasks in `tests/run --all`; `tests/chaos/run --full` has 10,000.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ import pytest
 
 from emulators.layout import Layout
 from tests.chaos import report, soak
-from tests.chaos.test_battery import SEED, check, on_google
+from tests.chaos.test_battery import FORMS, SEED, check, on_google
 
 
-def test_nothing_is_lost_or_overspent_while_processes_die() -> None:
-    check(soak.part(report.Options(seed=SEED, form="brief")))
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_lost_or_overspent_while_processes_die(form: report.Form) -> None:
+    check(soak.part(report.Options(seed=SEED, form=form)))
 
 
 @pytest.mark.google
-def test_nothing_is_lost_or_overspent_while_processes_die_on_google(emulators: Layout) -> None:
-    check(soak.part(on_google(emulators, "brief")))
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_lost_or_overspent_while_processes_die_on_google(
+    form: report.Form, emulators: Layout
+) -> None:
+    check(soak.part(on_google(emulators, form)))

@@ -77,11 +77,12 @@ class Firestore:
         """What was committed, in the order of the commits' times."""
         documents: dict[str, dict[str, Any]] = {}
         versions: dict[str, int] = {}
-        unseen = {found[0]: found for found in self._found if found[0] not in self._commits}
-        failed = [_writes(request) for request in self._failed]
-        for version in sorted({*self._commits, *unseen}):
-            if version in self._commits:
-                writes = _writes(self._commits[version])
+        commits, seen = self._commits.copy(), self._found.copy()  # the proxy goes on
+        unseen = {found[0]: found for found in seen if found[0] not in commits}
+        failed = [_writes(request) for request in self._failed.copy()]
+        for version in sorted({*commits, *unseen}):
+            if version in commits:
+                writes = _writes(commits[version])
             else:
                 path = unseen[version][1]
                 writes = next(each for each in failed if _fits(each, path, versions.get(path, 0)))
