@@ -12,7 +12,7 @@ from shared.messages import Outcome
 from shared.models import SECOND, Fault, Task
 from shared.services import Services
 
-LONGEST_BACKOFF = 600  # seconds between two attempts at the most
+LONGEST_BACKOFF = 600  # seconds between two attempts, or two messages, at the most
 LONGEST_DETAIL = 2000  # characters that are kept of why an attempt failed
 MOST_DELIVERIES = 500  # attempts of a task, with those that go on in another delivery
 
@@ -181,11 +181,17 @@ def charged(task: Task, micros: int) -> Task:
 
 
 def woken(services: Services, task: Task) -> Task:
-    """The task looked at by the sweep, not before a while from now again."""
-    later = _later(services, services.now())
+    """The task looked at by the sweep, not before a while from now again.
+
+    That grows with the task's age: its message may only wait its turn behind many others, and to
+    publish all of them again and again would make the queue longer still.
+    """
+    now = services.now()
+    later = _later(services, now)
+    older = now + min(now - task.created_at, LONGEST_BACKOFF * SECOND)
     return replace(
         task,
-        wake_at=later if task.terminal else min(task.deadline, later),
+        wake_at=later if task.terminal else min(task.deadline, max(later, older)),
         held_at=task.held_at or task.version,
     )
 

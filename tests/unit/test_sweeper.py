@@ -54,6 +54,14 @@ def test_a_task_whose_message_was_lost_is_published_again(world: World) -> None:
     assert sweep(world) == 0  # not before the next grace
 
 
+def test_a_task_that_waits_long_is_published_less_and_less_often(world: World) -> None:
+    """Agents that cannot keep up must not be given more messages for it."""
+    world.queued(ttlSeconds=100 * GRACE)
+    minutes = [minute for minute in range(1, 50) if sweep(world, GRACE)]
+    assert minutes[:4] == [1, 2, 4, 8]
+    assert len(minutes) < 10
+
+
 def test_a_message_of_before_the_sweep_still_begins_the_task(world: World) -> None:
     told = world.told(world.queued(ttlSeconds=600))
     sweep(world, GRACE)
