@@ -18,6 +18,7 @@ from shared.variables import (
     prices,
     seconds,
     secrets,
+    token,
     variable,
     whole,
 )
@@ -163,7 +164,7 @@ class Config:
     codex_base_url: str = variable(
         "", "agent codex: an OpenAI-compatible endpoint, such as https://api.openai.com/v1"
     )
-    codex_api_key: str = variable("", "agent codex: the endpoint's key", secret=True)
+    codex_api_key: str = variable("", "agent codex: the endpoint's key", token, secret=True)
     codex_model: str = variable("", "agent codex: the model, where a payload names none")
     codex_prices: Mapping[str, tuple[int, ...]] = variable(
         "",

@@ -71,6 +71,14 @@ def secrets(text: str) -> tuple[str, ...]:
     return names(text)
 
 
+def token(text: str) -> str:
+    """A key that goes into a header; what a file or a shell put around it is left out."""
+    found = text.strip()
+    if not (found.isascii() and found.isprintable()) or " " in found:
+        raise ValueError("must be printable ASCII without spaces")  # never repeats the key
+    return found
+
+
 def seconds(text: str) -> float:
     """A number of seconds, 0 or more."""
     with suppress(ValueError):

@@ -59,7 +59,7 @@ def ask(settings: Config, request: Mapping[str, Any], end: float) -> dict[str, A
     except openai.APIConnectionError as error:
         if _never_sent(error):
             raise NotNow(f"not connected: {error.__cause__}") from error
-        raise Lost(f"{error}: {error.__cause__}") from error
+        raise Lost(_said(f"{error}: {error.__cause__}", key)) from None
     except openai.APIError as error:
         raise Lost(f"the answer broke off: {_said(str(error), key)}") from None
 

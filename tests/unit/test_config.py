@@ -165,6 +165,18 @@ def test_the_url_of_each_agent_has_a_variable() -> None:
     assert "push" not in settings.agent_urls
 
 
+def test_a_key_is_taken_without_the_line_break_that_a_secret_s_file_ends_with() -> None:
+    assert config.load({"CODEX_API_KEY": " sk-1\n"}).codex_api_key == "sk-1"
+
+
+@pytest.mark.parametrize("key", ["sk-\nsecret", "sk-sécret", "sk- secret"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(errors.Misconfigured, match="CODEX_API_KEY") as refused:
+        config.load({"CODEX_API_KEY": key})
+    assert key not in refused.value.detail
+    assert "cret" not in refused.value.detail
+
+
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     settings: Any = config.load({"CALLBACK_SECRETS": secret})
