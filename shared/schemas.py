@@ -189,8 +189,13 @@ def load(schema: Schema, data: Any) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(data)
     except ValidationError as error:
-        mend = {UNKNOWN: f"unknown; the fields are {', '.join(schema.fields)}"}
-        refuse([(path, mend.get(problem, problem)) for path, problem in _flat(error.messages)])
+        known = iter([f"unknown; the fields are {', '.join(schema.fields)}"])  # to be told once
+        refuse(
+            [
+                (path, next(known, "unknown") if problem == UNKNOWN else problem)
+                for path, problem in _flat(error.messages)
+            ]
+        )
     return loaded
 
 

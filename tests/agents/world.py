@@ -29,7 +29,7 @@ from shared.store import Document, Query, Store, Total, Write
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 HOURS = 3600.0  # seconds
-MOST_DELIVERIES = 300  # rounds of them, until somebody is taken to refuse for ever
+MOST_DELIVERIES = 2000  # rounds of them, until somebody is taken to refuse for ever
 APP = flask.Flask("world")
 
 Entrypoint = Callable[[flask.Request], flask.Response]

@@ -35,7 +35,6 @@ faulty.install("{name}")
 
 from {module} import {target} as {name}  # noqa: E402, F401
 '''
-BRIDGE = ("duplicate", "drop_ack", "delay", "reorder")  # the faults that it reports
 BACKOFF = 0.02  # of a subscription's: a retry comes after 0.2 s, not 10
 
 
@@ -104,7 +103,7 @@ class Cloud:
                 counted[f"{line['message']} {line.get('code')}"] += 1
         for line in lines(self.cluster.log("edge")):
             if line["message"] == "faults":
-                counted.update({name: line[name] for name in BRIDGE if name in line})
+                counted.update(line["struck"])
         return counted
 
 

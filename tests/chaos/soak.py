@@ -133,7 +133,7 @@ class _Soak:
         self._violations += _untold(past, self._told)
         self._violations += journal.doubtful(here.journal, past.tasks)
         backend = "google" if self._options.google else "embedded"
-        bridge = {shown: events[name] for name, shown in BRIDGED.items() if events[name]}
+        bridge = {shown: events[name] for name, shown in BRIDGED.items()}
         interesting = _interesting(events, struck, clients.answers)
         ended = history.ended(past)
         return report.Part(
@@ -157,7 +157,7 @@ class _Soak:
                 "s to drain": round(drained, 1),
             },
             violations=self._violations,
-            unexercised=[name for name, times in interesting.items() if not times],
+            unexercised=[name for name, times in {**bridge, **interesting}.items() if not times],
             replay=report.replay("soak", self._options),
         )
 
