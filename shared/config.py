@@ -34,7 +34,10 @@ class Config:
         "embedded (SQLite) or google; auto: google on Cloud Run or beside the emulators' hosts",
         choice("auto", "embedded", "google"),
     )
-    embedded_path: str = variable(".zantara/zantara.db", "embedded: the database's file")
+    embedded_path: str = variable(
+        ".zantara/zantara.db",
+        "embedded: the database's file; the messages are beside it, as FILE.bus",
+    )
     firestore_emulator_host: str = variable("", "host:port of the Firestore emulator")
     pubsub_emulator_host: str = variable("", "host:port of the Pub/Sub emulator")
     firestore_database: str = variable("(default)", "Firestore database id")

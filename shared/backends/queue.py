@@ -39,7 +39,8 @@ class Queue:
     """Implements `shared.bus.Bus`, and the pull side that the bridge delivers from."""
 
     def __init__(self, path: str) -> None:
-        self._database = sqlite.Database(path, SCHEMA)
+        # A file of their own beside the store's: neither waits for who writes to the other.
+        self._database = sqlite.Database(f"{path}.bus", SCHEMA)
 
     def subscribe(
         self, name: str, topic: str, attribute_filter: Mapping[str, str] | None = None

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from shared import errors
 
-KNOCK = 0.002  # seconds between two tries to begin a write at the most
+KNOCK = 0.0002  # seconds between two tries to begin a write, at first: as long as most writes take
+LONGEST_KNOCK = 0.005  # seconds, after a while
 BUSY = 10.0  # seconds a connection waits for another's write to end
 
 
@@ -68,7 +69,7 @@ class Database:
 
 def _begin(connection: sqlite3.Connection) -> None:
     """Becomes the one writer. SQLite's own waiting sleeps for up to 100 ms past its turn."""
-    give_up = time.monotonic() + BUSY
+    give_up, pause = time.monotonic() + BUSY, KNOCK
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         while True:
@@ -80,7 +81,8 @@ def _begin(connection: sqlite3.Connection) -> None:
                     raise
                 if time.monotonic() > give_up:
                     raise
-            time.sleep(random.uniform(0, KNOCK))
+            time.sleep(random.uniform(0, pause))
+            pause = min(1.5 * pause, LONGEST_KNOCK)
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY * 1000)}")
 
