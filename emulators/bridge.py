@@ -58,10 +58,10 @@ class Bridge:
                         group.create_task(lane.keep())
                     group.create_task(self._tick())
             finally:
+                if struck := sum((lane.dice.struck for lane in lanes), Counter()):
+                    log.event("faults", struck=dict(struck))  # before the emulator may be missed
                 await asyncio.gather(*(lane.release() for lane in lanes))
                 await self._source.close()
-                if struck := sum((lane.dice.struck for lane in lanes), Counter()):
-                    log.event("faults", struck=dict(struck))
 
     def kick(self, topic: str) -> None:
         """Looks at once into the subscriptions of a topic (its short name)."""
