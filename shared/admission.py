@@ -23,11 +23,10 @@ def place(services: Services, task: Task) -> tuple[Task, bool]:
     try:
         named = hold(services, task)
     except errors.BudgetExceeded:
-        # A replay needs no money.
-        current = models.from_document(services.store.get(task.path))
-        if current is None:
+        found = _made_before(services, task)  # a replay needs no money
+        if found is None:
             raise
-        return tasks.replayed(current, task), True
+        return found, True
     try:
         created, replayed = tasks.create(services, named)
     except errors.KeyReused:
@@ -51,9 +50,13 @@ def earlier(services: Services, order: Mapping[str, Any], owner: str) -> Task | 
         return None
     same = orders.fingerprint(agent, order["budgetCents"], order)
     id_ = models.keyed_id(owner, agent, key)
-    named = Task(id=id_, agent=agent, idempotency_key=key, fingerprint=same)
-    current = models.from_document(services.store.get(named.path))
-    return tasks.replayed(current, named) if current else None
+    asked = Task(id=id_, agent=agent, idempotency_key=key, fingerprint=same)
+    return _made_before(services, asked)
+
+
+def _made_before(services: Services, task: Task) -> Task | None:
+    current = models.from_document(services.store.get(task.path))
+    return tasks.replayed(current, task) if current else None
 
 
 def secured(services: Services, task: Task) -> Task:
