@@ -103,7 +103,8 @@ class Process:
         while not self._stopping.is_set():
             began, written = time.monotonic(), self.program.log.stat().st_size
             code = self._run()
-            deaths = 0 if time.monotonic() - began > HEALTHY else deaths + 1
+            accident = code < 0 or time.monotonic() - began > HEALTHY
+            deaths = 0 if accident else deaths + 1  # killed work must not hold up all other work
             again = BACKOFF[min(deaths, len(BACKOFF)) - 1] if deaths > 1 else 0.0
             if not self._stopping.is_set():
                 tail = self._tail(written)

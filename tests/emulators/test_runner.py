@@ -110,6 +110,15 @@ def test_a_killed_process_is_started_again_on_its_port(
     assert [death.code for death in deaths] == [-signal.SIGKILL]
 
 
+def test_one_that_is_killed_again_and_again_never_backs_off(
+    started: Callable[..., runner.Process], deaths: Deaths
+) -> None:
+    """Work that kills its process would hold up all other work, for longer each time."""
+    started("import os; os.kill(os.getpid(), 9)")
+    until(lambda: len(deaths) >= 4)
+    assert {death.again for death in deaths} == {0.0}
+
+
 def test_kill_takes_the_whole_group_down(started: Callable[..., runner.Process]) -> None:
     process = started(SERVER, "fork")
     until(process.ready)
