@@ -24,7 +24,7 @@ from emulators.sources import Source
 from shared import config, errors, log
 
 KNOCK = 0.1  # seconds between two tries to reach the bus
-TICK = 1.0  # seconds between two ticks, where Cloud Scheduler's come every minute
+TICK = 1.0  # seconds between two looks whether a tick is due; Cloud Scheduler's come every minute
 
 
 class Bridge:
@@ -36,14 +36,15 @@ class Bridge:
 
     async def open(self) -> None:
         """Makes every topic and subscription, as soon as the bus is there."""
-        for hop in self._hops:
-            while True:
-                try:
-                    await self._source.subscribe(hop.subscription, hop.topic)
-                    break
-                except errors.Unavailable as error:
-                    log.event("waiting for the bus", "DEBUG", detail=error.detail)
-                await asyncio.sleep(KNOCK)
+        await asyncio.gather(*map(self._subscribed, self._hops))
+
+    async def _subscribed(self, hop: Hop) -> None:
+        while True:
+            try:
+                return await self._source.subscribe(hop.subscription, hop.topic)
+            except errors.Unavailable as error:
+                log.event("waiting for the bus", "DEBUG", detail=error.detail)
+            await asyncio.sleep(KNOCK)
 
     async def run(self) -> None:
         """Delivers until it is cancelled; then lets go of what is on its way."""
@@ -56,7 +57,8 @@ class Bridge:
                     for lane in lanes:
                         group.create_task(lane.run())
                         group.create_task(lane.keep())
-                    group.create_task(self._tick())
+                        if lane.ticks:
+                            group.create_task(self._tick(lane))
             finally:
                 if struck := sum((lane.dice.struck for lane in lanes), Counter()):
                     log.event("faults", struck=dict(struck))  # before the emulator may be missed
@@ -75,12 +77,12 @@ class Bridge:
             if lane.name == subscription:
                 lane.dice.ask(kind, times, trace)
 
-    async def _tick(self) -> None:
-        topics = {hop.topic for hop in self._hops if hop.subscription.topic == "ticks"}
+    async def _tick(self, lane: Lane) -> None:
+        """Ticks while the lane has none on its way: a slow sweep is not asked for another one."""
         while True:
-            for topic in topics:
+            if not lane.busy:
                 with suppress(errors.Unavailable):
-                    await self._source.publish(topic, b"{}", {})
+                    await self._source.publish(lane.topic, b"{}", {})
             await asyncio.sleep(TICK)
 
 

@@ -55,11 +55,17 @@ class Lane:
         """`kick` is told the topic that a finished push has probably published to."""
         self._hop, self._source, self._terms = hop, source, terms
         self._client, self._kick = client, kick
-        self.name = hop.subscription.name
+        self.name, self.topic = hop.subscription.name, hop.topic
+        self.ticks = hop.subscription.topic == "ticks"
         self._held: set[str] = set()  # ack ids that are leased to us
         self._pushing = 0
         self._freed = asyncio.Event()
         self.dice = faults.Dice(terms.faults, self.name)
+
+    @property
+    def busy(self) -> bool:
+        """A message is on its way, or waits for its next try."""
+        return bool(self._held)
 
     async def run(self) -> None:
         """Pulls and pushes until it is cancelled."""

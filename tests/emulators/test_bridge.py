@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from google.auth import jwt
 
-from emulators import lane, tokens
+from emulators import bridge, lane, tokens
 from emulators.layout import PUSHER
 from emulators.sources import Source, calls, embedded
 from emulators.topology import Subscription
@@ -305,6 +305,32 @@ def test_ticks_come_by_themselves(bus: Bus, bridging: Bridging) -> None:
             hop = bus.hop(sweep.url, name="sub-ticks", topic="ticks")
             async with bridging(hop):
                 await sweep.count(1)
+
+    run(play)
+
+
+def test_no_tick_comes_while_one_is_on_its_way(
+    bus: Bus, bridging: Bridging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else slow sweeps would pile up, each making the others slower."""
+    monkeypatch.setattr(bridge, "TICK", 0.2)
+
+    async def play() -> None:
+        swept = asyncio.Event()
+
+        async def slow(request: Request) -> web.StreamResponse:
+            await swept.wait()
+            return web.Response(status=204)
+
+        async with endpoint(slow) as sweep:
+            hop = bus.hop(sweep.url, name="sub-ticks", topic="ticks")
+            async with bridging(hop):
+                await sweep.count(1)
+                await asyncio.sleep(5 * bridge.TICK)
+                at_once = len(sweep.got)
+                swept.set()
+                await sweep.count(at_once + 3)
+        assert at_once <= 2  # the second may have been published before the first arrived
 
     run(play)
 
