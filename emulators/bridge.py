@@ -57,8 +57,7 @@ class Bridge:
                     for lane in lanes:
                         group.create_task(lane.run())
                         group.create_task(lane.keep())
-                        if lane.ticks:
-                            group.create_task(self._tick(lane))
+                    group.create_task(self._tick([lane for lane in lanes if lane.ticks]))
             finally:
                 if struck := sum((lane.dice.struck for lane in lanes), Counter()):
                     log.event("faults", struck=dict(struck))  # before the emulator may be missed
@@ -77,12 +76,13 @@ class Bridge:
             if lane.name == subscription:
                 lane.dice.ask(kind, times, trace)
 
-    async def _tick(self, lane: Lane) -> None:
-        """Ticks while the lane has none on its way: a slow sweep is not asked for another one."""
+    async def _tick(self, lanes: Sequence[Lane]) -> None:
+        """Ticks for ever, but not where one is on its way: no slow sweep is asked for another."""
         while True:
-            if not lane.busy:
-                with suppress(errors.Unavailable):
-                    await self._source.publish(lane.topic, b"{}", {})
+            for lane in lanes:
+                if not lane.busy:
+                    with suppress(errors.Unavailable):
+                        await self._source.publish(lane.topic, b"{}", {})
             await asyncio.sleep(TICK)
 
 

@@ -6,7 +6,9 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from emulators import Refused, cloudsdk, lane, programs, reaper, runner, topolog
 from emulators.layout import Layout, Ports, free_ports, is_free
 
 FIRST = ("dispatch", "edge")  # what a dispatch needs: the rest starts once these answer
-THEN = ("agent_light", "results", "get_task")  # and of the rest, these are missed first
+THEN = ("agent_light", "results", "get_task", "accounts")  # and of the rest, missed first
 START = 60.0  # seconds a process may take to answer
 KNOCK = 0.02  # seconds between two looks at who is ready
 STUBBORN = 3  # deaths of one process until a start has failed
@@ -54,6 +56,8 @@ class Cluster:
         self._env, self._backoff, self._faults = dict(env or {}), backoff, faults
         self._mourn = mourn
         self._processes: dict[str, runner.Process] = {}
+        self._starting = threading.Lock()
+        self._later: deque[runner.Program] = deque()  # those that no dispatch waits for
         self._stack = ExitStack()
 
     @property
@@ -107,14 +111,18 @@ class Cluster:
 
     def wait(self, seconds: float = START) -> None:
         """Waits until every process answers; raises `Refused` where one does not."""
+        while self._run_next():
+            pass
         self._await(list(self._processes), seconds)
 
     def ready(self) -> bool:
         """Every process answers now."""
-        return all(process.ready() for process in self._processes.values())
+        return not self._later and all(process.ready() for process in self._processes.values())
 
     def stop(self) -> None:
         """Ends everything, and returns once nothing is left."""
+        with self._starting:
+            self._later.clear()
         for process in reversed(self._processes.values()):
             process.stop()
         for process in self._processes.values():
@@ -148,13 +156,27 @@ class Cluster:
         for program in first:
             self._run(program)
         self._await([program.name for program in first], START)
-        for name in sorted(rest, key=lambda each: THEN.index(each) if each in THEN else len(THEN)):
-            self._run(rest[name])
+        order = sorted(rest, key=lambda each: THEN.index(each) if each in THEN else len(THEN))
+        self._later.extend(rest[name] for name in order)
+        threading.Thread(target=self._run_later, daemon=True, name="later").start()
 
-    def _run(self, program: runner.Program) -> None:
+    def _run_later(self) -> None:
+        """Starts the rest one after another, so that the first dispatches find a core free."""
+        while process := self._run_next():
+            give_up = time.monotonic() + START
+            while self._later and not process.ready() and time.monotonic() < give_up:
+                time.sleep(KNOCK)
+
+    def _run_next(self) -> runner.Process | None:
+        """Starts the next of the rest; None once all have been."""
+        with self._starting:
+            return self._run(self._later.popleft()) if self._later else None
+
+    def _run(self, program: runner.Program) -> runner.Process:
         process = runner.Process(program, self._reaper, self._died)
         self._processes[program.name] = process
         process.start()
+        return process
 
     def _await(self, names: Sequence[str], seconds: float) -> None:
         give_up, waiting = time.monotonic() + seconds, list(names)

@@ -31,7 +31,6 @@ class Program:
     environment: Mapping[str, str]
     log: Path  # gets all it writes
     health: str  # answers 200 once it is ready
-    goodbye: str = ""  # a URL to post to before it is told to end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +83,13 @@ class Process:
     def stop(self) -> None:
         """Asks it to end, and returns at once; `join` makes sure."""
         self._stopping.set()
-        if self.program.goodbye:
-            request = urllib.request.Request(self.program.goodbye, method="POST")
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                urllib.request.urlopen(request, timeout=GRACE).close()
         self._signal(signal.SIGTERM)
 
-    def join(self) -> None:
-        """Waits until it has ended, after `GRACE` not gently."""
+    def join(self, grace: float = GRACE) -> None:
+        """Waits until it has ended; after so many seconds it is killed."""
         if self._thread.ident is None:  # Ctrl-C came before it was started
             return
-        self._thread.join(GRACE)
+        self._thread.join(grace)
         self._signal(signal.SIGKILL)
         self._thread.join()
 

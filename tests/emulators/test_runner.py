@@ -144,13 +144,12 @@ def test_a_stopped_process_is_gone_with_all_its_group(
 
 
 def test_one_that_ignores_sigterm_is_ended_all_the_same(
-    started: Callable[..., runner.Process], monkeypatch: pytest.MonkeyPatch
+    started: Callable[..., runner.Process],
 ) -> None:
-    monkeypatch.setattr(runner, "GRACE", 0.1)
     process = started("import signal\nsignal.signal(15, signal.SIG_IGN)\n" + SERVER)
     until(process.ready)
     process.stop()
-    process.join()
+    process.join(0.1)
     assert not process.ready()
 
 
