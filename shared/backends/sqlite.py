@@ -32,10 +32,9 @@ class Database:
             with _translated():
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)
-                connection.execute("PRAGMA journal_mode=WAL")
                 # The file survives a crash of any process; a power cut may take the last moments.
                 connection.execute("PRAGMA synchronous=NORMAL")
-                connection.executescript(self._schema)
+                _insist(connection, f"PRAGMA journal_mode=WAL; {self._schema}")
             self._local.connection = connection
         return connection
 
@@ -69,22 +68,25 @@ class Database:
 
 def _begin(connection: sqlite3.Connection) -> None:
     """Becomes the one writer. SQLite's own waiting sleeps for up to 100 ms past its turn."""
-    give_up, pause = time.monotonic() + BUSY, KNOCK
     connection.execute("PRAGMA busy_timeout = 0")
     try:
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-                if time.monotonic() > give_up:
-                    raise
-            time.sleep(random.uniform(0, pause))
-            pause = min(1.5 * pause, LONGEST_KNOCK)
+        _insist(connection, "BEGIN IMMEDIATE")
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY * 1000)}")
+
+
+def _insist(connection: sqlite3.Connection, script: str) -> None:
+    """Runs it as soon as no other connection is in its way: of some locks SQLite waits for none."""
+    give_up, pause = time.monotonic() + BUSY, KNOCK
+    while True:
+        try:
+            connection.executescript(script)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        time.sleep(random.uniform(0, pause))
+        pause = min(1.5 * pause, LONGEST_KNOCK)
 
 
 @contextmanager
