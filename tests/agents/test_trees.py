@@ -254,7 +254,7 @@ def test_a_hundred_children_that_end_at_once_and_twice_are_each_counted_once(
     ("store", "seed"),
     [
         ("embedded", 1),
-        ("embedded", 2),
+        pytest.param("embedded", 2, marks=pytest.mark.slow),
         pytest.param("google", 3, marks=[pytest.mark.google, pytest.mark.slow]),
     ],
     indirect=["store"],

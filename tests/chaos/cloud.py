@@ -6,7 +6,7 @@ import json
 import secrets
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -117,13 +117,14 @@ def lines(log: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def functions(folder: Path, dispatchers: int) -> Path:
+def functions(folder: Path, only: Collection[str], dispatchers: int) -> Path:
     """A folder of entrypoints: the product's own and the battery's agents, each in this world.
 
-    There may be several of `dispatch`: the second is `dispatch_2`.
+    All of them, or `only` some. There may be several of `dispatch`: the second is `dispatch_2`.
     """
     sources = {each: ("functions", each) for each in PIPELINE}
     sources |= {each: ("tests.chaos.agents", each) for each in topology.functions(AGENTS)}
+    sources = {each: source for each, source in sources.items() if each in (only or sources)}
     more = range(2, dispatchers + 1)
     sources |= {f"dispatch_{number}": ("functions", "dispatch") for number in more}
     for name, (package, target) in sources.items():
@@ -142,13 +143,15 @@ def running(
     mishaps: Mishaps | None = None,
     bridge: str = "",
     env: Mapping[str, str] | None = None,
+    only: Collection[str] = (),
     dispatchers: int = 1,
     freezing: bool = False,
     emulators: Ports | None = None,
 ) -> Iterator[Cloud]:
     """A cloud in a folder of its own; `bridge`: the faults of the deliveries, as `up --faults`.
 
-    With `emulators` it runs on Google's that listen there, in a project of its own.
+    `only` these functions run, where a part needs no others. With `emulators` it runs on Google's
+    that listen there, in a project of its own.
     """
     with ExitStack() as stack:
         ports = Ports.free()
@@ -178,7 +181,7 @@ def running(
             folder / "data",
             google=google,
             ports=ports,
-            functions=functions(folder / "functions", dispatchers),
+            functions=functions(folder / "functions", only, dispatchers),
             env={
                 faulty.VARIABLE: json.dumps(setting, default=str),
                 journal.VARIABLE: str(folder / "journal"),

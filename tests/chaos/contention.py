@@ -47,6 +47,7 @@ class _Contention:
             google=google,
             emulators=self._options.emulators,
             env=ENVIRONMENT,
+            only=("accounts", "dispatch", "sweep"),
             dispatchers=DISPATCHERS,
         ) as here:
             self._cluster = here.cluster

@@ -49,6 +49,7 @@ def part(options: report.Options) -> report.Part:
             google=options.google,
             emulators=options.emulators,
             env=ENVIRONMENT,
+            only=("agent_worker", "dead_letter", "dispatch", "results", "sweep"),
             freezing=True,
         ) as here,
     ):
