@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -60,6 +61,12 @@ def _await(processes: list[runner.Process]) -> None:
     while not all(process.ready() for process in processes):
         assert time.monotonic() < until, "the emulators did not start"
         time.sleep(0.02)
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: no look for garbage needs to pass over it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -17,6 +17,7 @@ from tests.contract.conftest import Environment
 from tests.contract.pubsub import PubSub
 
 TOPIC = "projects/contract/topics/tasks"
+KNOCK = 0.005  # seconds between two pulls of nothing
 LONG = 600.0  # seconds: an ack deadline that does not pass here
 SHORT = 1.0  # seconds: the shortest that Pub/Sub takes
 PATIENCE = 30.0  # seconds that a delivery may take
@@ -64,6 +65,7 @@ def pulled(bus: Pulled, count: int, name: str = "all", deadline: float = LONG) -
     until = time.monotonic() + PATIENCE
     while len(found) < count and time.monotonic() < until:
         found += bus.pull(name, count - len(found), deadline)
+        time.sleep(0 if found else KNOCK)
     assert len(found) == count
     return found
 
