@@ -117,7 +117,7 @@ class Cluster:
 
     def ready(self) -> bool:
         """Every process answers now."""
-        return not self._later and all(process.ready() for process in self._processes.values())
+        return not self._later and all(each.ready() for each in list(self._processes.values()))
 
     def stop(self) -> None:
         """Ends everything, and returns once nothing is left."""

@@ -26,6 +26,7 @@ JAVA = (
     "-XX:+UseSerialGC",
     "-XX:+IgnoreUnrecognizedVMOptions",  # a Java before 13 makes no archive
 )
+ENVIRONMENT = {**os.environ, "JAVA_TOOL_OPTIONS": ""}  # a developer's own might contradict these
 FIRST = 30.0  # seconds a first life may take to answer, and as many to write its archive
 KNOCK = 0.02  # seconds between two looks whether it answers
 
@@ -89,7 +90,7 @@ def _first_life(draft: Path, program: Sequence[str], port: int) -> Program:
     return Program(
         name=draft.stem,
         command=[*JAVA, f"-XX:ArchiveClassesAtExit={draft}", *program, f"--port={port}"],
-        environment=os.environ,
+        environment=ENVIRONMENT,
         log=draft.with_suffix(".log"),
         health=f"http://127.0.0.1:{port}/",
     )

@@ -64,8 +64,8 @@ class Lane:
 
     @property
     def busy(self) -> bool:
-        """A message is on its way, or waits for its next try."""
-        return bool(self._held)
+        """A message is on its way now."""
+        return self._pushing > 0
 
     async def run(self) -> None:
         """Pulls and pushes until it is cancelled."""
