@@ -19,17 +19,19 @@ def main() -> int:
     """0 where every target is met; 1 where one is missed."""
     asked = _asked()
     options = report.Options(quick=asked.quick, google=not asked.embedded, charts=asked.charts)
-    parts = []
-    for name in asked.only or PARTS:
-        began = time.monotonic()
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        run: report.Run = importlib.import_module(f"tests.bench.{name}").part
-        parts.append(run(options))
-        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    if asked.json:
-        print(json.dumps(report.as_json(parts), indent=2, ensure_ascii=False))
-    else:
-        print(f"{report.machine()}:\n\n{report.table(parts)}")
+    parts: list[report.Part] = []
+    try:
+        for name in asked.only or PARTS:
+            began = time.monotonic()
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            run: report.Run = importlib.import_module(f"tests.bench.{name}").part
+            parts.append(run(options))
+            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    finally:  # what was measured is not lost with a part that fails
+        if asked.json:
+            print(json.dumps(report.as_json(parts), indent=2, ensure_ascii=False))
+        else:
+            print(f"{report.machine()}:\n\n{report.table(parts)}")
     return 1 if any(figure.missed for part in parts for figure in part.figures) else 0
 
 

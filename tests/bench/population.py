@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from shared import models, pages, sweeper, tasks, transitions
+from shared import models, pages, shards, sweeper, tasks, transitions
 from shared.messages import Outcome
 from shared.models import SECOND, Task
 from shared.services import Services
@@ -50,8 +50,9 @@ class Population:
             ends = failed if number % (1 / FAILED) == 1 else succeeded
             fields = live if number % (1 / LIVE) == 0 else ends
             created = queued.created_at - (number + 1) * GAP
-            path = models.path(self.services.new_id())
-            puts.append(Put(path, {**fields, "createdAt": created}))
+            id_ = self.services.new_id()
+            made = {**fields, "createdAt": created, shards.FIELD: shards.of(id_)}
+            puts.append(Put(models.path(id_), made))
         backend.fill(self.services, puts)
         middle = puts[self.size // 2]
         self._middle = f"{middle.data['createdAt']}.{middle.path.rpartition('/')[2]}"
