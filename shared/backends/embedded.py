@@ -200,7 +200,9 @@ def _select(query: Query) -> tuple[str, list[Any]]:
     if query.order and query.order.startswith("-"):
         direction, beyond = " DESC", "<"
     if query.after:
-        where += f" AND ({order}, id) {beyond} (?, ?)"
-        values += query.after if query.order else (query.after[1], query.after[1])
+        # The first condition repeats a part of the second: SQLite finds its way in by that.
+        where += f" AND {order} {beyond}= ? AND ({order}, id) {beyond} (?, ?)"
+        after = query.after if query.order else (query.after[1], query.after[1])
+        values += (after[0], *after)
     sql = f"SELECT id, data, version FROM documents WHERE {where}"
     return f"{sql} ORDER BY {order}{direction}, id{direction} LIMIT ?", [*values, query.limit]
