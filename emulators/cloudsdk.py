@@ -53,7 +53,7 @@ def programs(layout: Layout) -> list[Program]:
         Program(
             name=name,
             command=[*commands[name], f"--port={port}"],
-            environment=java.ENVIRONMENT,
+            environment=java.environment(),
             log=layout.data / "logs" / f"{name}.log",
             health=f"http://127.0.0.1:{port}/",
         )

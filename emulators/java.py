@@ -26,7 +26,6 @@ JAVA = (
     "-XX:+UseSerialGC",
     "-XX:+IgnoreUnrecognizedVMOptions",  # a Java before 13 makes no archive
 )
-ENVIRONMENT = {**os.environ, "JAVA_TOOL_OPTIONS": ""}  # a developer's own might contradict these
 FIRST = 30.0  # seconds a first life may take to answer, and as many to write its archive
 KNOCK = 0.02  # seconds between two looks whether it answers
 
@@ -47,6 +46,11 @@ def commands(programs: Sequence[Sequence[str]]) -> list[list[str]]:
         [*JAVA, *_mapping(archive), *program]
         for archive, program in zip(archives, programs, strict=True)
     ]
+
+
+def environment() -> dict[str, str]:
+    """The developer's own, without options for Java that might contradict these."""
+    return {**os.environ, "JAVA_TOOL_OPTIONS": ""}
 
 
 def _archive(program: Sequence[str]) -> Path:
@@ -90,7 +94,7 @@ def _first_life(draft: Path, program: Sequence[str], port: int) -> Program:
     return Program(
         name=draft.stem,
         command=[*JAVA, f"-XX:ArchiveClassesAtExit={draft}", *program, f"--port={port}"],
-        environment=ENVIRONMENT,
+        environment=environment(),
         log=draft.with_suffix(".log"),
         health=f"http://127.0.0.1:{port}/",
     )
