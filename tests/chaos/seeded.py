@@ -10,7 +10,10 @@ from tests.chaos import bugs, crash_points, interleavings, machine, report
 from tests.chaos.scenarios import SCENARIOS
 
 SCHEDULES = 100  # interleavings
-FIRST = 5  # scenarios that are interrupted before the state machine takes its time
+FIRST = (  # these are interrupted before the state machine takes its time
+    "charges as it works",
+    "is sent to the store twice and moved in between",
+)
 EXAMPLES = 60  # of the state machine
 
 
@@ -42,12 +45,12 @@ def _findings(seed: int) -> Iterator[tuple[str, str, str]]:
     """(part, schedule, violation), the quick parts first."""
     yield from _undisturbed(seed)
     yield from _interleaved(seed, SCHEDULES // 10)
-    names = sorted(SCENARIOS)
-    random.Random(seed).shuffle(names)
-    yield from _interrupted(names[:FIRST])
+    yield from _interrupted(FIRST)
     for violation in machine.explore(seed, EXAMPLES):
         yield "state machine", f"seed {seed}", violation
-    yield from _interrupted(names[FIRST:])
+    others = sorted(SCENARIOS.keys() - FIRST)
+    random.Random(seed).shuffle(others)
+    yield from _interrupted(others)
     yield from _interleaved(seed + SCHEDULES // 10, SCHEDULES)
 
 
