@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from emulators import Refused, cloudsdk, reaper, runner, topology
-from emulators.layout import Layout, Ports
+from emulators import Refused
+from emulators.layout import Layout
+from tests import emulation
 
 # A busy machine is no failure: the examples are small, and the run has its own patience.
 hypothesis.settings.register_profile(
@@ -21,7 +22,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("patient")
 
-BOOT = 120.0  # seconds that the emulators may take on a busy machine
 MISSING = "NOT CHECKED on Google's emulators"
 
 
@@ -30,37 +30,15 @@ def emulators(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Layout]:
     """Google's Firestore and Pub/Sub emulators; without them the test is skipped, or fails."""
-    layout = Layout(
-        data=tmp_path_factory.mktemp("emulators"),
-        functions=topology.FUNCTIONS,
-        ports=Ports.free(),
-        internal={},
-        google=True,
-    )
-    try:
-        programs = cloudsdk.programs(layout)
-    except Refused as missing:
-        reason = str(missing).splitlines()[0]
-        if os.environ.get("REQUIRE_GOOGLE_EMULATORS") == "1":
-            pytest.fail(f"REQUIRE_GOOGLE_EMULATORS=1, but: {missing}")
-        pytest.skip(f"{MISSING}: {reason}")
-    with reaper.Reaper() as undertaker:
-        processes = [runner.Process(program, undertaker, print) for program in programs]
-        for process in processes:
-            process.start()
-        _await(processes)
+    with ExitStack() as stack:
+        try:
+            layout = stack.enter_context(emulation.running(tmp_path_factory.mktemp("emulators")))
+        except Refused as missing:
+            reason = str(missing).splitlines()[0]
+            if os.environ.get("REQUIRE_GOOGLE_EMULATORS") == "1":
+                pytest.fail(f"REQUIRE_GOOGLE_EMULATORS=1, but: {missing}")
+            pytest.skip(f"{MISSING}: {reason}")
         yield layout
-        for process in processes:
-            process.stop()
-        for process in processes:
-            process.join()
-
-
-def _await(processes: list[runner.Process]) -> None:
-    until = time.monotonic() + BOOT
-    while not all(process.ready() for process in processes):
-        assert time.monotonic() < until, "the emulators did not start"
-        time.sleep(0.02)
 
 
 def pytest_collection_finish() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from google.api_core import exceptions
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-from emulators import cloudsdk, programs, reaper, runner, topology
-from emulators.layout import Layout, Ports
+from emulators import programs, reaper
 from shared import config, services
 from shared.backends.queue import Queue
 from shared.store import Put
+from tests import emulation
 
-BOOT = 120.0  # seconds the emulators may take on a busy machine
 BATCH = 500  # documents a commit, Firestore's own limit
 
 
@@ -69,37 +67,9 @@ def running(*, google: bool) -> Iterator[Backend]:
         undertaker = stack.enter_context(reaper.Reaper())
         hosts: dict[str, str] = {}
         if google:
-            layout = Layout(
-                data=folder,
-                functions=topology.FUNCTIONS,
-                ports=Ports.free(),
-                internal={},
-                google=True,
-            )
-            stack.enter_context(_emulators(layout, undertaker))
+            layout = stack.enter_context(emulation.running(folder))
             hosts = programs.bus(layout)
         yield Backend(folder=folder, undertaker=undertaker, google=google, _hosts=hosts)
-
-
-@contextmanager
-def _emulators(layout: Layout, undertaker: reaper.Reaper) -> Iterator[None]:
-    processes = [
-        runner.Process(program, undertaker, print) for program in cloudsdk.programs(layout)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        until = time.monotonic() + BOOT
-        while not all(process.ready() for process in processes):
-            if time.monotonic() > until:
-                raise TimeoutError("the emulators did not start")
-            time.sleep(0.02)
-        yield
-    finally:
-        for process in processes:
-            process.stop()
-        for process in processes:
-            process.join()
 
 
 def fill(here: services.Services, puts: list[Put]) -> int:

@@ -12,7 +12,8 @@ from statistics import median, quantiles
 from emulators import topology
 from emulators.cluster import Cluster
 from emulators.layout import Ports
-from tests.bench import course, emulation
+from tests import emulation
+from tests.bench import course
 from tests.bench.course import Course, Lap
 from tests.bench.report import Figure, Options, Part, Target, at_least, at_most, progress
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import emulation, prices, scenarios, stage
+from tests import emulation
+from tests.bench import prices, scenarios, stage
 from tests.bench.report import Figure, Options, Part, Target, at_most, progress
 from tests.bench.stage import Stage
 

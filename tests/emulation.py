@@ -1,4 +1,4 @@
-"""Google's emulators for as long as a measurement takes."""
+"""Google's emulators, for as long as tests or a measurement take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emulators import Refused, cloudsdk, reaper, runner, topology
+from emulators import cloudsdk, reaper, runner, topology
 from emulators.layout import Layout, Ports
 
 BOOT = 120.0  # seconds they may take on a busy machine
@@ -15,7 +15,7 @@ BOOT = 120.0  # seconds they may take on a busy machine
 
 @contextmanager
 def running(data: Path) -> Iterator[Layout]:
-    """Where they listen; raises `Refused` where they are missing or do not start."""
+    """Where they listen; raises `Refused` where they are missing."""
     layout = Layout(
         data=data, functions=topology.FUNCTIONS, ports=Ports.free(), internal={}, google=True
     )
@@ -29,7 +29,7 @@ def running(data: Path) -> Iterator[Layout]:
             until = time.monotonic() + BOOT
             while not all(process.ready() for process in processes):
                 if time.monotonic() > until:
-                    raise Refused("Google's emulators did not start")
+                    raise TimeoutError("Google's emulators did not start")
                 time.sleep(0.02)
             yield layout
         finally:
