@@ -9,7 +9,7 @@ from typing import Any
 from shared import budgets, errors, log, models, orders, tasks, transitions
 from shared.messages import Outcome
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 
 MOVES = 5  # of one task from purse to purse, in one go
 

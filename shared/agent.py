@@ -17,14 +17,15 @@ from shared import (
     endings,
     endpoint,
     errors,
+    errors as errorss,
     hops,
     log,
     models,
     money,
     orders,
     push,
+    runtime,
     schemas,
-    services,
     tasks,
     transitions,
 )
@@ -32,7 +33,7 @@ from shared.attempts import Agent, Failure as Failure, Work
 from shared.context import Context
 from shared.messages import Outcome
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 
 LEASE = 60.0  # seconds an attempt owns its task; keep it above the function's timeout
 RUN = schemas.Run()
@@ -67,7 +68,7 @@ def agent(
 
 def _terms(this: Agent) -> Agent:
     """The agent with what the environment overrides."""
-    settings = services.current().config
+    settings = runtime.current().config
     cost = settings.agent_cost_per_run_cents
     return replace(
         this,
@@ -78,7 +79,7 @@ def _terms(this: Agent) -> Agent:
 
 def _pushed(this: Agent, pushed: push.Pushed) -> None:
     """One delivery. Whoever finds the task taken or ended leaves it alone: the sweep looks on."""
-    current = services.current()
+    current = runtime.current()
     delivery = f"{pushed.subscription}/{pushed.id}" if pushed.id else ""  # a push by hand has none
     try:
         task = _begin(current, this, _order(pushed), delivery=delivery)
@@ -119,7 +120,7 @@ def _deliver(current: Services, task: Task, outcome: Outcome) -> None:
 
 def _run(this: Agent, request: flask.Request) -> flask.Response:
     """`POST /run`: one attempt while the caller waits; its failure is the task's."""
-    current = services.current()
+    current = runtime.current()
     caller = callers.identify(request)
     order = orders.asked(request, RUN)
     if "taskId" in order and not caller.orchestrator:
@@ -150,7 +151,7 @@ def _order(pushed: push.Pushed) -> dict[str, Any]:
 
 def _check_agent(this: Agent, order: Mapping[str, Any]) -> None:
     if order.get("agent", this.name) != this.name:
-        schemas.refuse([("agent", f"this is {this.name}, not {order['agent']}")])
+        errorss.refuse([("agent", f"this is {this.name}, not {order['agent']}")])
 
 
 def _begin(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared import hops, log, messages, models
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 
 CONNECT = 5.0  # seconds
 

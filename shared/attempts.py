@@ -8,14 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import children, errors, hops, log, schemas, strictjson, tasks, transitions
+from shared import children, errors, hops, limits, log, schemas, strictjson, tasks, transitions
 from shared.children import Suspension
 from shared.context import Context, Continuation
 from shared.messages import Outcome
 from shared.models import Task
-from shared.services import Services
-
-LARGEST_RESULT = 256 * 1024  # bytes of JSON
+from shared.runtime import Services
 
 Work = Callable[[Any, Context], Any]
 
@@ -92,8 +90,8 @@ def _outcome(this: Agent, context: Context) -> Attempt:
         text = strictjson.dumps(result)
     except ValueError as error:
         return _failed("result_invalid", str(error))
-    if len(text.encode()) > LARGEST_RESULT:
-        return _failed("result_too_large", f"the result has more than {LARGEST_RESULT} bytes")
+    if len(text.encode()) > limits.RESULT:
+        return _failed("result_too_large", f"the result has more than {limits.RESULT} bytes")
     return Attempt(status="succeeded", result=text)
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from shared import errors, ledgers, log, models, money
+from shared.clock import SECOND
 from shared.ledgers import Account, Ledger, Purse
-from shared.models import SECOND
-from shared.services import Services
+from shared.runtime import Services
 from shared.store import Filter, Put, Query, Total, pages
 
 TRIES = 40  # of a compare-and-set on a ledger

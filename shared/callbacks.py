@@ -14,10 +14,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
-from shared import config as configs, errors, network as networks
-
-LONGEST_URL = 2048  # characters
-LONGEST_PAUSE = 86_400  # seconds of a Retry-After that are honoured
+from shared import config as configs, errors, limits, network as networks
 
 _AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -117,8 +114,10 @@ def parsed(url: str, config: configs.Config) -> Target:
 
     Raises `errors.Invalid`.
     """
-    if len(url) > LONGEST_URL or not re.fullmatch(r"[!-~]+", url):
-        raise errors.Invalid(f"must be at most {LONGEST_URL} characters of plain, encoded ASCII")
+    if len(url) > limits.CALLBACK_URL or not re.fullmatch(r"[!-~]+", url):
+        raise errors.Invalid(
+            f"must be at most {limits.CALLBACK_URL} characters of plain, encoded ASCII"
+        )
     try:
         parts = urlsplit(url)
         port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
@@ -202,9 +201,9 @@ def _outcome(answer: http.client.HTTPResponse) -> Outcome:
 def _pause(value: str) -> float | None:
     """The seconds that a Retry-After asks for, as a number or as a date (RFC 9110)."""
     if re.fullmatch(r"[0-9]{1,9}", value):
-        return min(float(value), LONGEST_PAUSE)
+        return min(float(value), limits.RETRY_AFTER)
     try:
         seconds = (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # a year or an offset of a hundred digits
         return None
-    return min(max(seconds, 0.0), LONGEST_PAUSE)
+    return min(max(seconds, 0.0), limits.RETRY_AFTER)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import flask
 
-from shared import errors, oidc, services, tasks
+from shared import errors, oidc, runtime, tasks
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def identify(request: flask.Request) -> Caller:
     Raises `errors.Unauthenticated`, `errors.Forbidden` for one who may not call at all, or
     `errors.Unavailable` where it cannot be verified now.
     """
-    settings = services.current().config
+    settings = runtime.current().config
     if settings.caller_mode == "none":
         return NOBODY
     mode = "iam" if settings.caller_mode == "iam" else "verify"

@@ -9,16 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import errors, hops, log, models, money, orders, strictjson, tasks, transitions
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared import errors, hops, limits, log, models, money, orders, strictjson, tasks, transitions
+from shared.clock import SECOND
+from shared.models import Task
+from shared.runtime import Services
 from shared.store import Put, Write
-
-MOST = 100  # children of one call
-MOST_OF_ALL = 500  # children of one task, over all its calls
-LARGEST = 256 * 1024  # bytes of one payload, as of a dispatch
-LARGEST_SUM = 4 * 1024 * 1024  # bytes of the payloads of one call: one commit carries them all
-DEEPEST = 10  # calls within calls: an agent that calls itself without end is stopped
 
 
 @dataclass(frozen=True)
@@ -111,16 +106,19 @@ def _made(
 ) -> dict[str, Task]:
     if services.now() >= parent.deadline:
         raise errors.Expired("the task's deadline has passed")
-    if parent.depth >= DEEPEST:
-        raise errors.Invalid(f"this task is called {DEEPEST} deep: it may call no other")
+    if parent.depth >= limits.CHILD_DEPTH:
+        raise errors.Invalid(f"this task is called {limits.CHILD_DEPTH} deep: it may call no other")
     made = {key: _child(services, parent, key, call) for key, call in zip(keys, calls, strict=True)}
     sizes = [len(task.payload.encode()) for task in made.values()]
-    if len(made) > MOST or sum(sizes) > LARGEST_SUM:
-        raise errors.Invalid(f"a call takes {MOST} children and {LARGEST_SUM} bytes of payload")
-    if len(made) + len(parent.children or {}) > MOST_OF_ALL:
-        raise errors.Invalid(f"a task has at most {MOST_OF_ALL} children")
-    if max(sizes, default=0) > LARGEST:
-        raise errors.Invalid(f"a child's payload has at most {LARGEST} bytes")
+    if len(made) > limits.CHILDREN_PER_CALL or sum(sizes) > limits.CHILD_PAYLOADS:
+        raise errors.Invalid(
+            f"a call takes {limits.CHILDREN_PER_CALL} children and {limits.CHILD_PAYLOADS} bytes of"
+            " payload"
+        )
+    if len(made) + len(parent.children or {}) > limits.CHILDREN_PER_TASK:
+        raise errors.Invalid(f"a task has at most {limits.CHILDREN_PER_TASK} children")
+    if max(sizes, default=0) > limits.CHILD_PAYLOAD:
+        raise errors.Invalid(f"a child's payload has at most {limits.CHILD_PAYLOAD} bytes")
     return made
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from shared import errors, money
-from shared.variables import (
+from shared.env import (
     boolean,
     choice,
     lasting,

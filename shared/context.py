@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
-from shared import children, errors, money, steps, strictjson, tasks, transitions
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared import children, errors, limits, money, steps, strictjson, tasks, transitions
+from shared.clock import SECOND
+from shared.models import Task
+from shared.runtime import Services
 
 PROGRESS_PAUSE = SECOND  # microseconds between two writes of progress at least
-LARGEST_STATE = 64 * 1024  # bytes of JSON that one delivery may leave to the next
-LONGEST_TEXT = 200  # characters of a progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +211,7 @@ class Context:
         """
         if not 0 <= fraction <= 1:
             raise ValueError("fraction: must lie between 0 and 1")
-        text = text[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+        text = text[: limits.PROGRESS_TEXT].encode("utf-8", "replace").decode()
         with self._lock:
             now = self._services.now()
             if now - self._reported < PROGRESS_PAUSE:
@@ -232,8 +231,8 @@ class Context:
             text = strictjson.dumps(state)
         except ValueError as error:
             raise errors.Invalid(f"state: {error}") from None
-        if len(text.encode()) > LARGEST_STATE:
-            raise errors.Invalid(f"state: at most {LARGEST_STATE} bytes of JSON; keep steps")
+        if len(text.encode()) > limits.STATE:
+            raise errors.Invalid(f"state: at most {limits.STATE} bytes of JSON; keep steps")
         return Continuation(text)
 
     def _known(self) -> Task:

@@ -7,7 +7,7 @@ from typing import Any
 from shared import endings, errors, hops, log, models, push, schemas, strictjson, tasks, transitions
 from shared.messages import Outcome
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 
 MOST_REVIVALS = 10  # of one message
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from shared import callbacks, errors, hops, log, messages, push, tasks
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared.clock import SECOND
+from shared.models import Task
+from shared.runtime import Services
 
 FIRST_PAUSE = 10  # seconds after the first failure, doubling; as Pub/Sub's own
 LONGEST_PAUSE = 600  # seconds

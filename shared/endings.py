@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared import errors, hops, log, tasks
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 
 
 def announce(services: Services, task: Task) -> None:

@@ -11,10 +11,8 @@ import flask
 from werkzeug import exceptions
 from werkzeug.routing import Map, Rule
 
-from shared import errors, log, services, strictjson
+from shared import errors, limits, log, runtime, strictjson
 
-BODY = 256 * 1024  # bytes a body may have
-PUSHED = 512 * 1024  # bytes a push may have: base64 and the envelope come on top
 DRAINED = 32 * 1024 * 1024  # bytes that are read of what nobody wants; as Cloud Run lets through
 CHUNK = 64 * 1024  # bytes
 SHOWN = 200  # characters of a path
@@ -57,7 +55,7 @@ class Endpoint:
 
     def _answer(self, request: flask.Request) -> flask.Response:
         try:
-            settings = services.current().config
+            settings = runtime.current().config
             scope = {"function": self.name, "project": settings.gcp_project}
             with log.bound(**scope, level=settings.log_level):
                 return self._routed(request)
@@ -108,7 +106,7 @@ def problem(error: errors.Error, headers: Mapping[str, str] | None = None) -> fl
     )
 
 
-def body(request: flask.Request, most: int = BODY, *, optional: bool = False) -> Any:
+def body(request: flask.Request, most: int = limits.BODY, *, optional: bool = False) -> Any:
     """The JSON that a request carries; {} where it may carry none, and does not.
 
     Raises `errors.UnsupportedMediaType`, `errors.TooLarge` or `errors.Malformed`.
@@ -187,4 +185,4 @@ def _health(request: flask.Request) -> flask.Response:
 def _openapi(request: flask.Request) -> flask.Response:
     from shared import openapi  # takes a moment to make, and is seldom asked for
 
-    return answer(openapi.document(services.current().config))
+    return answer(openapi.document(runtime.current().config))

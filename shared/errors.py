@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 
 class Error(Exception):
@@ -180,3 +180,18 @@ class Unavailable(Error):
     """A service we depend on cannot be reached now."""
 
     status, code, retryable = 503, "unavailable", True
+
+
+MOST_PROBLEMS = 20  # that one refusal names
+LONGEST_NAME = 100  # characters of a field's name that are shown
+
+
+def refuse(problems: list[tuple[str, str]]) -> NoReturn:
+    """Raises `errors.Invalid` with one entry a field; of thousands, with the first few."""
+    shown = [(name[:LONGEST_NAME], problem) for name, problem in problems[:MOST_PROBLEMS]]
+    detail = "; ".join(f"{name}: {problem}" for name, problem in shown)
+    more = len(problems) - len(shown)
+    raise Invalid(
+        f"{detail}; and {more} more" if more else detail,
+        errors=[{"field": name, "detail": problem} for name, problem in shown],
+    )

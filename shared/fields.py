@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, validate
 
-from shared import money
-from shared.models import SECOND
+from shared import limits as limitss, money
+from shared.clock import SECOND
 
-LONGEST_TTL = 7 * 24 * 3600  # seconds
 WHOLE = re.compile(r"[0-9]{1,9}")
 NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 MILLISECONDS = 1e11  # Unix seconds reach this in the year 5138
@@ -107,14 +106,14 @@ class Seconds(_Strict):
     described: Mapping[str, Any] = {
         "type": "number",
         "exclusiveMinimum": 0,
-        "maximum": LONGEST_TTL,
+        "maximum": limitss.TTL,
         "description": "seconds from now to the deadline",
     }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         seconds = super()._deserialize(value, *args, **kwargs)
-        if not 0 < seconds <= LONGEST_TTL:
-            raise ValidationError(f"must be more than 0 and at most {LONGEST_TTL} seconds")
+        if not 0 < seconds <= limitss.TTL:
+            raise ValidationError(f"must be more than 0 and at most {limitss.TTL} seconds")
         micros: int = round(seconds * SECOND)
         return micros
 
@@ -127,7 +126,7 @@ class UnixTime(_Strict):
         "type": "number",
         "minimum": 0,
         "exclusiveMaximum": MILLISECONDS,
-        "description": f"the deadline in Unix seconds, at most {LONGEST_TTL} seconds from now",
+        "description": f"the deadline in Unix seconds, at most {limitss.TTL} seconds from now",
     }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from shared import errors, log, messages, money
 from shared.messages import Outcome
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 
 HOPS = ("tasks", "results", "callbacks")
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from shared import errors, money
-from shared.models import SECOND
+from shared.clock import SECOND
 from shared.store import MISSING, Document
 
 Window = Literal["day", "month", "total"]

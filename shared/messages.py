@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import models, money, strictjson
-from shared.models import SECOND, Fault, Task
+from shared.clock import SECOND
+from shared.models import Fault, Task
 
 
 def run(task: Task) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 
-from shared import money, shards
+from shared import clock, money, shards
 from shared.store import MISSING, Document
 
 Status = Literal["queued", "running", "waiting", "succeeded", "failed", "expired", "cancelled"]
@@ -18,7 +18,6 @@ LIVE = ("queued", "running", "waiting")
 TERMINAL = ("succeeded", "failed", "expired", "cancelled")
 
 COLLECTION = "tasks"
-SECOND = 1_000_000  # microseconds
 
 DECIDED = ("wake_at", "lease_until")
 SETTLED = ("attempts", "charged", "held", "error", "open")
@@ -114,9 +113,9 @@ class Task:
             "budgetCents": money.to_cents(self.budget),
             "heldCents": 0 if self.terminal else money.to_cents(self.held),
             "costCents": money.to_cents(self.charged),
-            "ttl": self.deadline / SECOND,
-            "createdAt": timestamp(self.created_at),
-            "endedAt": timestamp(self.ended_at),
+            "ttl": self.deadline / clock.SECOND,
+            "createdAt": clock.timestamp(self.created_at),
+            "endedAt": clock.timestamp(self.ended_at),
             "traceId": self.trace_id,
             "mode": self.mode,
             "account": self.account,
@@ -139,14 +138,16 @@ class Task:
         return shown
 
     def _progress(self) -> dict[str, Any] | None:
-        return {**self.progress, "at": timestamp(self.progress["at"])} if self.progress else None
+        return (
+            {**self.progress, "at": clock.timestamp(self.progress["at"])} if self.progress else None
+        )
 
     def _callback(self) -> dict[str, Any] | None:
         if self.callback is None:
             return None
         times = {"lastAt": "lastAttemptAt", "nextAt": "nextAttemptAt"}
         return {
-            times.get(name, name): timestamp(value) if name in times else value
+            times.get(name, name): clock.timestamp(value) if name in times else value
             for name, value in self.callback.items()
         }
 
@@ -184,7 +185,7 @@ class Task:
                 events.append(end)
         if self.ended_at is not None:
             events.append({"event": self.status, "at": self.ended_at})
-        return [{**event, "at": timestamp(event["at"])} for event in events]
+        return [{**event, "at": clock.timestamp(event["at"])} for event in events]
 
 
 def _camel(name: str) -> str:
@@ -215,15 +216,6 @@ def from_document(document: Document) -> Task | None:
 def keyed_id(*scope: str) -> str:
     """The id of the one task that a key may make within its scope, as (owner, agent, key)."""
     return hashlib.sha256("\0".join(scope).encode()).hexdigest()[:32]
-
-
-def timestamp(micros: int | None) -> str | None:
-    """Microseconds since the epoch as RFC 3339, in UTC."""
-    if micros is None:
-        return None
-    return (
-        datetime.fromtimestamp(micros / SECOND, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-    )
 
 
 def changes(before: Task, after: Task) -> tuple[dict[str, Any], list[str]]:

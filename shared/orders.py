@@ -11,9 +11,19 @@ from typing import Any
 import flask
 from marshmallow import Schema
 
-from shared import callbacks, endpoint, errors, fields, models, schemas, strictjson
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared import (
+    callbacks,
+    endpoint,
+    errors,
+    errors as errorss,
+    limits,
+    models,
+    schemas,
+    strictjson,
+)
+from shared.clock import SECOND
+from shared.models import Task
+from shared.runtime import Services
 
 HEX32 = re.compile(r"[0-9a-f]{32}")
 
@@ -102,9 +112,9 @@ def _payload(order: Mapping[str, Any]) -> str:
     try:
         text = strictjson.dumps(order["payload"])
     except ValueError as error:
-        schemas.refuse([("payload", str(error))])
-    if len(text.encode()) > endpoint.BODY:  # 1e15 has become 1000000000000000.0
-        schemas.refuse([("payload", f"must have at most {endpoint.BODY} bytes, written out")])
+        errorss.refuse([("payload", str(error))])
+    if len(text.encode()) > limits.BODY:  # 1e15 has become 1000000000000000.0
+        errorss.refuse([("payload", f"must have at most {limits.BODY} bytes, written out")])
     return text
 
 
@@ -124,7 +134,7 @@ def first_wake(services: Services, until: int, now: int) -> int:
 def require_deadline(order: Mapping[str, Any], now: int) -> None:
     """Raises `errors.Invalid` unless the order names one deadline, and that is still to come."""
     if "ttl" not in order and "ttlSeconds" not in order:
-        schemas.refuse([("ttl", "give ttl (Unix seconds) or ttlSeconds")])
+        errorss.refuse([("ttl", "give ttl (Unix seconds) or ttlSeconds")])
     check_deadline(order, now)
 
 
@@ -132,14 +142,14 @@ def check_deadline(order: Mapping[str, Any], now: int) -> None:
     """Raises `errors.Invalid` for two deadlines, or one that is past or too far away."""
     _check_span(order, now)
     if order.get("ttl", now + 1) <= now:
-        schemas.refuse([("ttl", "lies in the past: give Unix seconds that are still to come")])
+        errorss.refuse([("ttl", "lies in the past: give Unix seconds that are still to come")])
 
 
 def _check_span(order: Mapping[str, Any], now: int) -> None:
     if "ttl" in order and "ttlSeconds" in order:
-        schemas.refuse([("ttlSeconds", "give either ttl or ttlSeconds")])
-    if order.get("ttl", now) > now + fields.LONGEST_TTL * SECOND:
-        schemas.refuse([("ttl", f"must be at most {fields.LONGEST_TTL} seconds from now")])
+        errorss.refuse([("ttlSeconds", "give either ttl or ttlSeconds")])
+    if order.get("ttl", now) > now + limits.TTL * SECOND:
+        errorss.refuse([("ttl", f"must be at most {limits.TTL} seconds from now")])
 
 
 def fingerprint(agent: str, budget: int, order: Mapping[str, Any]) -> str:

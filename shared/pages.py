@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from shared import models, shards
-from shared.services import Services
+from shared import limits, models, shards
+from shared.runtime import Services
 from shared.store import Filter, Query, pages
 
-MOST = 100  # documents of one query, whatever the page's limit: all of them are in memory at once
-LARGEST = 4 * 1024 * 1024  # bytes of payloads and results on a page; what passes it ends it
 FILTERS = ("owner", "agent", "status", "account")
 
 
@@ -28,7 +26,7 @@ def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
         collection=models.COLLECTION,
         where=where,
         order="-createdAt",
-        limit=min(limit, MOST),
+        limit=min(limit, limits.LISTED_AT_ONCE),
         after=after,
     )
     found = chain.from_iterable(pages(services.store, query))
@@ -37,7 +35,7 @@ def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
     for task in filter(None, map(models.from_document, found)):
         page["tasks"].append(task.view())
         size += len(task.payload) + len(task.result or "")
-        if len(page["tasks"]) == limit or size > LARGEST:
+        if len(page["tasks"]) == limit or size > limits.LISTED_BYTES:
             page["nextPageToken"] = _token(task)
             break
     return page

@@ -13,13 +13,11 @@ from typing import Any
 
 import flask
 
-from shared import endpoint, errors, log, oidc, schemas, services, strictjson
+from shared import endpoint, errors, limits, log, oidc, runtime, schemas, strictjson
 from shared.store import Put
 
 ENVELOPE = schemas.Push()
 DEAD = "dead_letters"  # the collection of what could not be processed
-LONGEST_KEPT = 768 * 1024  # bytes of a text: a document holds 1 MiB
-LONGEST_DETAIL = 2000  # characters
 
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -52,7 +50,7 @@ def route(api: endpoint.Endpoint, *paths: str) -> Callable[[Handler], Handler]:
         def receive(request: flask.Request) -> flask.Response:
             _authenticate(request, api.name)
             try:
-                body = endpoint.raw(request, endpoint.PUSHED)
+                body = endpoint.raw(request, limits.PUSH)
             except errors.TooLarge as error:  # so it would be at every delivery
                 record("", error.code, error.detail, {"body": _text(error.start)})
                 return flask.Response(status=ACKNOWLEDGED)
@@ -65,7 +63,7 @@ def route(api: endpoint.Endpoint, *paths: str) -> Callable[[Handler], Handler]:
 
 
 def _authenticate(request: flask.Request, function: str) -> None:
-    settings = services.current().config
+    settings = runtime.current().config
     audience = settings.push_audience(function)
     if audience:
         oidc.verify_push(request.headers, audience, settings)
@@ -117,11 +115,15 @@ def _traced(pushed: Pushed) -> dict[str, str]:
 
 def record(message_id: str, code: str, detail: str, kept: Mapping[str, Any]) -> None:
     """Keeps a message that cannot be processed for the operator; once, if it has an id."""
-    current = services.current()
+    current = runtime.current()
     log.event("dead letter", "WARNING", code=code, detail=detail)
     name = message_id if MESSAGE_ID.fullmatch(message_id) else current.new_id()
     expire_at = datetime.now(UTC) + timedelta(days=current.config.retention_days)
-    document = {"recordedAt": current.now(), "code": code, "detail": detail[:LONGEST_DETAIL]}
+    document = {
+        "recordedAt": current.now(),
+        "code": code,
+        "detail": detail[: limits.DEAD_LETTER_DETAIL],
+    }
     document |= {name: _fitting(value) for name, value in kept.items()}
     document["expireAt"] = expire_at
     with contextlib.suppress(errors.Conflict):
@@ -132,4 +134,4 @@ def _fitting(value: Any) -> Any:
     """A text cut to what a document has room for: a replaced byte, a number written out, grow."""
     if not isinstance(value, str):
         return value
-    return value.encode()[:LONGEST_KEPT].decode("utf-8", "ignore")
+    return value.encode()[: limits.DEAD_LETTER_TEXT].decode("utf-8", "ignore")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared import admission, errors, models, orders, tasks
+from shared import admission, clock, errors, models, orders, tasks
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 from shared.store import Patch, Put, Write
 
 TRIES = 5
@@ -48,7 +48,7 @@ def redrive(services: Services, task_id: str, order: Mapping[str, Any]) -> tuple
 def _successor(services: Services, old: Task, order: Mapping[str, Any]) -> Task:
     now = services.now()
     orders.check_deadline(order, now)
-    again = {"ttlSeconds": max(old.deadline - old.created_at, models.SECOND)} | dict(order)
+    again = {"ttlSeconds": max(old.deadline - old.created_at, clock.SECOND)} | dict(order)
     until = orders.deadline(services, again, now)
     budget = order.get("budgetCents", old.budget)
     return Task(

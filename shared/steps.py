@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import errors, strictjson
+from shared import errors, limits, strictjson
 from shared.models import Task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-LARGEST = 128 * 1024  # bytes of one result
-LARGEST_SUM = 256 * 1024  # bytes of all: a document holds 1 MiB, payload and result included
-MOST = 200  # steps a task
 
 
 class Invalid(errors.Error):
@@ -38,8 +35,8 @@ def done(task: Task, name: str) -> bool:
     """Whether the step's result is kept; raises `Invalid` where it may not even begin."""
     if not NAME.fullmatch(name):
         raise Invalid(f"a step's name must match {NAME.pattern}, not {name!r}")
-    if name not in _kept(task) and len(_kept(task)) >= MOST:
-        raise Invalid(f"step {name}: a task has at most {MOST} steps")
+    if name not in _kept(task) and len(_kept(task)) >= limits.STEPS:
+        raise Invalid(f"step {name}: a task has at most {limits.STEPS} steps")
     return name in _kept(task)
 
 
@@ -60,11 +57,11 @@ def kept(task: Task, name: str, value: Any, cost: int) -> Task:
     except ValueError as error:
         raise Invalid(f"step {name}: its result {error}") from None
     size = len(text.encode())
-    if size > LARGEST:
-        raise Invalid(f"step {name}: {size} bytes of result, {LARGEST} are allowed")
+    if size > limits.STEP_RESULT:
+        raise Invalid(f"step {name}: {size} bytes of result, {limits.STEP_RESULT} are allowed")
     others = sum(len(step["result"].encode()) for step in _kept(task).values())
-    if size + others > LARGEST_SUM:
-        raise Invalid(f"step {name}: the results of all steps exceed {LARGEST_SUM} bytes")
+    if size + others > limits.STEP_RESULTS:
+        raise Invalid(f"step {name}: the results of all steps exceed {limits.STEP_RESULTS} bytes")
     return _with(task, name, {"attempt": task.attempts, "cost": cost, "result": text})
 
 

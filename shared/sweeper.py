@@ -19,7 +19,7 @@ from shared import (
 )
 from shared.messages import Outcome
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 from shared.store import Document, Query, pages
 
 PAGE = 200  # tasks a query

@@ -11,7 +11,7 @@ from typing import Any
 from shared import errors, models, transitions
 from shared.messages import Outcome
 from shared.models import Fault, Task
-from shared.services import Services
+from shared.runtime import Services
 from shared.store import MISSING, Patch, Put, Write
 
 TRIES = 24  # of a compare-and-set that keeps losing

@@ -7,14 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import errors, money
+from shared import errors, limits, money
+from shared.clock import SECOND
 from shared.messages import Outcome
-from shared.models import SECOND, Fault, Task
-from shared.services import Services
+from shared.models import Fault, Task
+from shared.runtime import Services
 
 LONGEST_BACKOFF = 600  # seconds between two attempts, or two messages, at the most
-LONGEST_DETAIL = 2000  # characters that are kept of why an attempt failed
-MOST_DELIVERIES = 500  # attempts of a task, with those that go on in another delivery
 
 
 class Refused(errors.Error):
@@ -113,7 +112,7 @@ def paused(services: Services, task: Task, how: str) -> Task:
         lease_until=None,
         wake_at=min(task.deadline, _later(services, now)),
         resumed=True,
-        max_attempts=min(task.max_attempts + 1, MOST_DELIVERIES),
+        max_attempts=min(task.max_attempts + 1, limits.DELIVERIES),
         runs=_with_run(task, endedAt=now, paused=how),
     )
 
@@ -223,7 +222,10 @@ def fence(current: Task, known: Task) -> None:
 
 def fault(code: str, detail: str) -> dict[str, Any]:
     """Why an attempt or a task failed, as it is stored and shown: whatever an agent said of it."""
-    return {"code": code, "detail": detail.encode("utf-8", "replace").decode()[:LONGEST_DETAIL]}
+    return {
+        "code": code,
+        "detail": detail.encode("utf-8", "replace").decode()[: limits.FAULT_DETAIL],
+    }
 
 
 def lease_lapsed(task: Task) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import flask
 
-from shared import budgets, callers, endpoint, ledgers, money, schemas, services
+from shared import budgets, callers, endpoint, ledgers, money, runtime, schemas
 
 api = endpoint.Endpoint("accounts")
 ACCOUNT = schemas.Account()
@@ -16,7 +16,7 @@ ACCOUNT = schemas.Account()
 def show(request: flask.Request, account_id: str) -> flask.Response:
     """The account with its window at hand."""
     callers.identify(request).require_admin()
-    account, ledger = budgets.get_account(services.current(), schemas.account_id(account_id))
+    account, ledger = budgets.get_account(runtime.current(), schemas.account_id(account_id))
     return endpoint.answer(_view(account, ledger))
 
 
@@ -31,7 +31,7 @@ def put(request: flask.Request, account_id: str) -> flask.Response:
         window=asked["window"],
         owners=tuple(asked["owners"]),
     )
-    return endpoint.answer(_view(*budgets.put_account(services.current(), account)))
+    return endpoint.answer(_view(*budgets.put_account(runtime.current(), account)))
 
 
 def _view(account: ledgers.Account, ledger: ledgers.Ledger) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import conversation
 import model
 
-from shared import services
+from shared import runtime
 from shared.agent import Failure, agent
 from shared.context import Context
 
@@ -22,8 +22,8 @@ MOST_ANSWERS = 32  # of the model, a task
 @agent(lease_seconds=300)
 def agent_codex(payload: Any, context: Context) -> dict[str, Any]:
     begun = time.monotonic()
-    talk = conversation.begin(payload, services.current().config)
-    asked = model.Model(services.current().config, talk.model, talk.max_output_tokens)
+    talk = conversation.begin(payload, runtime.current().config)
+    asked = model.Model(runtime.current().config, talk.model, talk.max_output_tokens)
     for number in range(1, MOST_ANSWERS + 1):
         if time.monotonic() - begun > context.lease_seconds * model.BEGIN:
             raise context.continue_later()  # its steps are kept, and a delivery takes only so long

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import deliveries, endpoint, push, schemas, services
+from shared import deliveries, endpoint, push, runtime, schemas
 
 api = endpoint.Endpoint("callback")
 CALLBACK = schemas.Callback()
@@ -12,7 +12,7 @@ CALLBACK = schemas.Callback()
 def deliver(pushed: push.Pushed) -> None:
     """A message on `callbacks`: one try; Pub/Sub pushes it again until there is nothing to do."""
     asked = schemas.load(CALLBACK, pushed.data)
-    deliveries.deliver(services.current(), asked["taskId"])
+    deliveries.deliver(runtime.current(), asked["taskId"])
 
 
 callback = api.target()

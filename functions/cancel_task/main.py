@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from shared import callers, endings, endpoint, errors, schemas, services, tasks
+from shared import callers, endings, endpoint, errors, runtime, schemas, tasks
 
 api = endpoint.Endpoint("cancel_task")
 
@@ -12,7 +12,7 @@ api = endpoint.Endpoint("cancel_task")
 @api.route("POST", "/task/<task_id>/cancel")
 def cancel(request: flask.Request, task_id: str) -> flask.Response:
     """The cancelled task; asked again, the same; 409 where it has ended otherwise."""
-    current = services.current()
+    current = runtime.current()
     theirs = callers.identify(request).task(current, schemas.task_id(task_id))
     try:
         task = tasks.cancel(current, theirs.id)

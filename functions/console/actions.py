@@ -15,13 +15,14 @@ from shared import (
     endings,
     endpoint,
     errors,
+    errors as errorss,
     hops,
     ledgers,
     log,
     orders,
     redrives,
+    runtime,
     schemas,
-    services,
     tasks,
 )
 from shared.models import Task
@@ -31,17 +32,17 @@ ORDER, REDRIVE, ACCOUNT = schemas.Dispatch(), schemas.Redrive(), schemas.Account
 
 def show(request: flask.Request, task_id: str) -> flask.Response:
     """The task as it stands."""
-    return endpoint.answer(tasks.get(services.current(), schemas.task_id(task_id)).view())
+    return endpoint.answer(tasks.get(runtime.current(), schemas.task_id(task_id)).view())
 
 
 def order(request: flask.Request) -> flask.Response:
     """202 with the task under way."""
-    current = services.current()
+    current = runtime.current()
     asked = orders.asked(request, ORDER)
     if asked["agent"] not in current.config.agents:
         raise errors.UnknownAgent(f"agent: there is no {asked['agent']!r}; see AGENTS")
     if asked["mode"] != "pubsub":
-        schemas.refuse([("mode", "is pubsub here; dispatch itself takes http too")])
+        errorss.refuse([("mode", "is pubsub here; dispatch itself takes http too")])
     orders.require_deadline(asked, current.now())
     owner = callers.identify(request).id
     task = orders.task(current, asked, agent=asked["agent"], owner=owner)
@@ -50,20 +51,20 @@ def order(request: flask.Request) -> flask.Response:
 
 def redrive(request: flask.Request, task_id: str) -> flask.Response:
     """202 with a new task that does what a failed or expired one did not."""
-    current = services.current()
+    current = runtime.current()
     asked = schemas.load(REDRIVE, endpoint.body(request, optional=True))
     return _sent(current, *redrives.redrive(current, schemas.task_id(task_id), asked))
 
 
 def call_back(request: flask.Request, task_id: str) -> flask.Response:
     """202 with the task, whose callback is sent once more."""
-    task = deliveries.again(services.current(), schemas.task_id(task_id))
+    task = deliveries.again(runtime.current(), schemas.task_id(task_id))
     return endpoint.answer(task.view(), 202)
 
 
 def cancel(request: flask.Request, task_id: str) -> flask.Response:
     """The cancelled task."""
-    current = services.current()
+    current = runtime.current()
     task = tasks.cancel(current, schemas.task_id(task_id))
     endings.announce(current, task)
     return endpoint.answer(task.view())
@@ -78,11 +79,11 @@ def put_account(request: flask.Request, account_id: str) -> flask.Response:
         window=asked["window"],
         owners=tuple(asked["owners"]),
     )
-    account, ledger = budgets.put_account(services.current(), account)
+    account, ledger = budgets.put_account(runtime.current(), account)
     return endpoint.answer(spending.view(account, ledger))
 
 
-def _sent(current: services.Services, task: Task, replayed: bool) -> flask.Response:
+def _sent(current: runtime.Services, task: Task, replayed: bool) -> flask.Response:
     headers: Mapping[str, str] = {"Idempotent-Replayed": "true"} if replayed else {}
     if not replayed and task.status == "queued":
         log.event("queued", **hops.about(task))

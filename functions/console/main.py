@@ -11,7 +11,7 @@ import rows
 import screens
 import spending
 import vitals
-from shared import callers, endpoint, errors, services
+from shared import callers, endpoint, errors, runtime
 
 api = endpoint.Endpoint("console")
 FETCHED = (None, "none", "same-origin")  # what a browser says of a request that is ours
@@ -30,7 +30,7 @@ def _route(
     def register(handler: endpoint.Handler) -> endpoint.Handler:
         def guarded(request: flask.Request, **arguments: str) -> flask.Response:
             _admit(request)
-            if changes and services.current().config.console_read_only:
+            if changes and runtime.current().config.console_read_only:
                 raise errors.Forbidden("this console only shows (CONSOLE_READ_ONLY)")
             if method != "GET" and request.headers.get("Sec-Fetch-Site") not in FETCHED:
                 raise errors.Forbidden("another site's page may not use this console")

@@ -13,15 +13,15 @@ import screens
 from shared import (
     endpoint,
     errors,
-    fields as types,
+    fields as fieldss,
     models,
     pages,
+    runtime,
     schemas,
-    services,
     shards,
     tasks,
 )
-from shared.services import Services
+from shared.runtime import Services
 from shared.store import Query
 
 LOOK = 1.6  # seconds between two looks for news; each look costs two reads
@@ -33,7 +33,7 @@ SLIM = {"payload", "result", "timeline", "traceId", "callbackUrl", "children"}  
 class Listing(schemas.TaskList):
     """What is asked of the list; `text` is looked for in the newest tasks."""
 
-    text = types.Text(most=200)
+    text = fieldss.Text(most=200)
     limit = fields.Constant(SHOWN)
 
 
@@ -43,7 +43,7 @@ class Wait(Schema):
     class Meta:
         unknown = RAISE
 
-    seen = types.Text(most=100)
+    seen = fieldss.Text(most=100)
     wait = fields.Float(
         load_default=0.0,
         allow_nan=False,
@@ -56,7 +56,7 @@ LISTING, WAIT = Listing(), Wait()
 
 def index(request: flask.Request) -> flask.Response:
     """`{tasks, scanned?, nextPageToken?}`, the newest first."""
-    current = services.current()
+    current = runtime.current()
     asked = schemas.load(LISTING, endpoint.body(request))
     text = asked.pop("text", "").strip().casefold()
     if schemas.TASK_ID.fullmatch(text):
@@ -73,7 +73,7 @@ def index(request: flask.Request) -> flask.Response:
 
 def pulse(request: flask.Request) -> flask.Response:
     """`{pulse}` as soon as it is another than the one seen, or when the wait is over."""
-    current = services.current()
+    current = runtime.current()
     asked = schemas.load(WAIT, request.args.to_dict())
     end = time.monotonic() + asked["wait"]
     while (beat := _pulse(current)) == asked.get("seen") and time.monotonic() < end:
@@ -83,11 +83,11 @@ def pulse(request: flask.Request) -> flask.Response:
 
 def _pulse(services: Services) -> str:
     """Differs once a task was dispatched, claimed, or has ended; two reads, however many tasks."""
-    everywhere = shards.every(services.config.sharded)
-    newest = services.store.query(
+    everywhere = shards.every(runtime.config.sharded)
+    newest = runtime.store.query(
         Query(collection=models.COLLECTION, where=everywhere, order="-createdAt", limit=1)
     )
-    live = services.store.total(
+    live = runtime.store.total(
         Query(collection=models.COLLECTION, where=[("status", "in", list(models.LIVE))]), "attempts"
     )
     return f"{newest[0].id[:12] if newest else '-'}.{live.count}.{live.sum}"
@@ -95,7 +95,7 @@ def _pulse(services: Services) -> str:
 
 def _one(services: Services, task_id: str) -> list[dict[str, Any]]:
     try:
-        return [tasks.get(services, task_id).view()]
+        return [tasks.get(runtime, task_id).view()]
     except errors.UnknownTask:
         return []
 

@@ -13,7 +13,7 @@ from typing import Any
 import flask
 from marshmallow import RAISE, Schema, fields
 
-from shared import endpoint, errors, schemas, services
+from shared import endpoint, errors, runtime, schemas
 
 
 class Brief(Schema):
@@ -95,7 +95,7 @@ def data(body: Any) -> flask.Response:
 
 
 def _page(page: str, name: str) -> str:
-    settings = services.current().config
+    settings = runtime.current().config
     menu = UNDER.get(page, page)
     values = {
         "page": page,

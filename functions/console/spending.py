@@ -10,10 +10,11 @@ from typing import Any
 import flask
 
 import screens
-from shared import budgets, ledgers, models, money, schemas, services, shards
+from shared import budgets, clock, ledgers, models, money, runtime, schemas, shards
+from shared.clock import SECOND
 from shared.ledgers import Account, Ledger
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared.models import Task
+from shared.runtime import Services
 from shared.store import Query
 
 SHOWN = 100  # accounts at most
@@ -25,7 +26,7 @@ FAR = 10 * 365 * 24 * 60 * MINUTE  # microseconds until which it is told when th
 
 def index(request: flask.Request) -> flask.Response:
     """`{accounts}`, by name, each with its window at hand."""
-    current = services.current()
+    current = runtime.current()
     found = current.store.query(Query(collection=ledgers.ACCOUNTS, limit=SHOWN))
     accounts = [view(*_window(current, ledgers.account(document))) for document in found]
     return screens.data({"accounts": accounts})
@@ -33,7 +34,7 @@ def index(request: flask.Request) -> flask.Response:
 
 def show(request: flask.Request, account_id: str) -> flask.Response:
     """One account, with its `history` (periods, the oldest first); unless brief with its `burn`."""
-    current = services.current()
+    current = runtime.current()
     account, ledger = budgets.get_account(current, schemas.account_id(account_id))
     found = view(account, ledger)
     if not screens.brief(request):
@@ -47,7 +48,7 @@ def show(request: flask.Request, account_id: str) -> flask.Response:
 
 
 def _window(services: Services, account: Account) -> tuple[Account, Ledger]:
-    ledger = ledgers.ledger(services.store.get(account.ledger_path(services.now())), account)
+    ledger = ledgers.ledger(runtime.store.get(account.ledger_path(runtime.now())), account)
     assert ledger is not None  # noqa: S101 - an account makes one
     return account, ledger
 
@@ -61,11 +62,11 @@ def view(account: Account, ledger: Ledger) -> dict[str, Any]:
 def _sample(services: Services, account: Account) -> list[Task]:
     query = Query(
         collection=models.COLLECTION,
-        where=[("account", "==", account.id), *shards.every(services.config.sharded)],
+        where=[("account", "==", account.id), *shards.every(runtime.config.sharded)],
         order="-createdAt",
         limit=SAMPLE,
     )
-    found = map(models.from_document, services.store.query(query))
+    found = map(models.from_document, runtime.store.query(query))
     return [task for task in found if task]
 
 
@@ -78,11 +79,11 @@ def _burn(sample: Sequence[Task], ledger: Ledger, now: int) -> dict[str, Any]:
     burn = {
         "centsPerHour": round(rate / money.CENT, 2),
         "tasks": len(sample),
-        "since": models.timestamp(now - span),
+        "since": clock.timestamp(now - span),
     }
     lasts = ledger.free * 60 * MINUTE // rate if burn["centsPerHour"] else 0
     if 0 < lasts < FAR:  # a date beyond the year 9999 cannot be written
-        burn["runsOutAt"] = models.timestamp(now + lasts)
+        burn["runsOutAt"] = clock.timestamp(now + lasts)
     return burn
 
 
@@ -97,9 +98,9 @@ def _days(sample: Sequence[Task], now: int) -> list[dict[str, Any]]:
 
 def _windows(services: Services, account: Account) -> list[dict[str, Any]]:
     """What was spent in each of the last windows."""
-    moments = list(_moments(account, services.now()))[::-1]
+    moments = list(_moments(account, runtime.now()))[::-1]
     windows = [
-        ledgers.ledger(services.store.get(account.ledger_path(at)), account) for at in moments
+        ledgers.ledger(runtime.store.get(account.ledger_path(at)), account) for at in moments
     ]
     return [window.view() for window in windows if window]
 

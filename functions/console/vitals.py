@@ -8,9 +8,10 @@ from typing import Any
 import flask
 
 import screens
-from shared import models, push, services, shards
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared import clock, models, push, runtime, shards
+from shared.clock import SECOND
+from shared.models import Task
+from shared.runtime import Services
 from shared.store import Query
 
 SAMPLE = 200  # newest tasks that the figures are taken from
@@ -20,11 +21,11 @@ MINUTES = 30  # of the histogram
 
 def show(request: flask.Request) -> flask.Response:
     """`{states, deadLetters, oldestDueAt, …}`; unless brief with `hops`, `minutes`, …"""
-    current = services.current()
+    current = runtime.current()
     now = current.now()
     found = {
         **({} if screens.brief(request) else _figures(_sample(current), now)),
-        "now": models.timestamp(now),
+        "now": clock.timestamp(now),
         "states": {status: _count(current, status) for status in models.LIVE},
         "deadLetters": _dead_letters(current),
         "oldestDueAt": _oldest_due(current, now),
@@ -37,17 +38,17 @@ def _figures(sample: Sequence[Task], now: int) -> dict[str, Any]:
     since = sample[-1].created_at if sample else now
     return {
         "tasks": len(sample),
-        "sinceAt": models.timestamp(since) if sample else None,
+        "sinceAt": clock.timestamp(since) if sample else None,
         "hops": [_hop(name, spans, now - since) for name, spans in _spans(sample).items()],
         "minutes": _minutes(sample, now),
-        "minutesAt": models.timestamp(now),
+        "minutesAt": clock.timestamp(now),
     }
 
 
 def _sample(services: Services) -> list[Task]:
-    everywhere = shards.every(services.config.sharded)
+    everywhere = shards.every(runtime.config.sharded)
     query = Query(collection=models.COLLECTION, where=everywhere, order="-createdAt", limit=SAMPLE)
-    found = map(models.from_document, services.store.query(query))
+    found = map(models.from_document, runtime.store.query(query))
     return [task for task in found if task]
 
 
@@ -111,17 +112,17 @@ def _minutes(sample: Sequence[Task], now: int) -> list[dict[str, int]]:
 
 def _count(services: Services, status: str) -> int:
     query = Query(collection=models.COLLECTION, where=[("status", "==", status)])
-    return services.store.total(query, "attempts").count
+    return runtime.store.total(query, "attempts").count
 
 
 def _dead_letters(services: Services) -> list[dict[str, Any]]:
-    found = services.store.query(Query(collection=push.DEAD, order="-recordedAt", limit=LETTERS))
+    found = runtime.store.query(Query(collection=push.DEAD, order="-recordedAt", limit=LETTERS))
     return [
         {
             "id": letter.id,
             "code": letter.data["code"],
             "detail": letter.data["detail"],
-            "recordedAt": models.timestamp(letter.data["recordedAt"]),
+            "recordedAt": clock.timestamp(letter.data["recordedAt"]),
         }
         for letter in found
     ]
@@ -130,9 +131,9 @@ def _dead_letters(services: Services) -> list[dict[str, Any]]:
 def _oldest_due(services: Services, now: int) -> str | None:
     due = Query(
         collection=models.COLLECTION,
-        where=[*shards.every(services.config.sharded), ("wakeAt", "<=", now)],
+        where=[*shards.every(runtime.config.sharded), ("wakeAt", "<=", now)],
         order="wakeAt",
         limit=1,
     )
-    found = services.store.query(due)
-    return models.timestamp(found[0].data["wakeAt"]) if found else None
+    found = runtime.store.query(due)
+    return clock.timestamp(found[0].data["wakeAt"]) if found else None

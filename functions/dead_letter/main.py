@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import dead_letters, endpoint, push, services
+from shared import dead_letters, endpoint, push, runtime
 
 api = endpoint.Endpoint("dead_letter")
 
@@ -10,7 +10,7 @@ api = endpoint.Endpoint("dead_letter")
 @push.route(api, "/")
 def revive(pushed: push.Pushed) -> None:
     """A message that five deliveries did not bring through."""
-    dead_letters.revive(services.current(), pushed)
+    dead_letters.revive(runtime.current(), pushed)
 
 
 dead_letter = api.target()

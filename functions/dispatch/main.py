@@ -18,8 +18,8 @@ from shared import (
     log,
     orders,
     redrives,
+    runtime,
     schemas,
-    services,
 )
 from shared.models import Task
 
@@ -30,7 +30,7 @@ ORDER, REDRIVE = schemas.Dispatch(), schemas.Redrive()
 @api.route("POST", "/dispatch", "/")
 def order(request: flask.Request) -> flask.Response:
     """202 with the task under way, or in http mode 200 with its outcome."""
-    current = services.current()
+    current = runtime.current()
     caller = callers.identify(request)
     asked = orders.asked(request, ORDER)
     if asked["agent"] not in current.config.agents:
@@ -49,7 +49,7 @@ def order(request: flask.Request) -> flask.Response:
 @api.route("POST", "/task/<task_id>/redrive")
 def redrive(request: flask.Request, task_id: str) -> flask.Response:
     """202 with a new task that does what a failed or expired one did not."""
-    current = services.current()
+    current = runtime.current()
     callers.identify(request).require_admin()
     asked = schemas.load(REDRIVE, endpoint.body(request, optional=True))
     task, replayed = redrives.redrive(current, schemas.task_id(task_id), asked)
@@ -64,11 +64,11 @@ def redrive(request: flask.Request, task_id: str) -> flask.Response:
 def call_back(request: flask.Request, task_id: str) -> flask.Response:
     """202 with the task, whose callback is sent once more."""
     callers.identify(request).require_admin()
-    task = deliveries.again(services.current(), schemas.task_id(task_id))
+    task = deliveries.again(runtime.current(), schemas.task_id(task_id))
     return endpoint.answer(task.view(), 202)  # also in http mode: it is yet to be sent
 
 
-def _placed(current: services.Services, asked: Mapping[str, Any], owner: str) -> tuple[Task, bool]:
+def _placed(current: runtime.Services, asked: Mapping[str, Any], owner: str) -> tuple[Task, bool]:
     """The task, and whether it is a replay; that is one also once its deadline has passed."""
     try:
         orders.require_deadline(asked, current.now())
@@ -81,7 +81,7 @@ def _placed(current: services.Services, asked: Mapping[str, Any], owner: str) ->
     return admission.place(current, task)
 
 
-def _publish(current: services.Services, task: Task) -> None:
+def _publish(current: runtime.Services, task: Task) -> None:
     """The task is durable: if its message does not leave now, the sweep sends it."""
     if task.status != "queued":  # it lost its place on its account, or the sweep has sent it
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from shared import callers, endpoint, pages, schemas, services, tasks
+from shared import callers, endpoint, pages, runtime, schemas, tasks
 
 api = endpoint.Endpoint("get_task")
 WAIT, LIST = schemas.Wait(), schemas.TaskList()
@@ -13,7 +13,7 @@ WAIT, LIST = schemas.Wait(), schemas.TaskList()
 @api.route("GET", "/task/<task_id>")
 def show(request: flask.Request, task_id: str) -> flask.Response:
     """The task; with `wait`, once it is terminal or that many seconds have passed."""
-    current = services.current()
+    current = runtime.current()
     caller = callers.identify(request)
     seconds = schemas.load(WAIT, endpoint.query(request))["wait"]
     task = caller.task(current, schemas.task_id(task_id))
@@ -29,7 +29,7 @@ def index(request: flask.Request) -> flask.Response:
     asked = schemas.load(LIST, endpoint.query(request))
     if not caller.admin:
         asked["owner"] = caller.id
-    return endpoint.answer(pages.tasks(services.current(), asked))
+    return endpoint.answer(pages.tasks(runtime.current(), asked))
 
 
 get_task = api.target()

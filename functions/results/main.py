@@ -6,10 +6,11 @@ from shared import (
     endings,
     endpoint,
     errors,
+    limits,
     log,
     push,
+    runtime,
     schemas,
-    services,
     strictjson,
     tasks,
     transitions,
@@ -23,12 +24,12 @@ RESULT = schemas.Result()
 @push.route(api, "/pubsub/results", "/")
 def settle(pushed: push.Pushed) -> None:
     """A result that comes late, twice, or from a fenced attempt changes nothing."""
-    current = services.current()
+    current = runtime.current()
     result = schemas.load(RESULT, pushed.data)
     text = strictjson.dumps(result["result"]) if "result" in result else None
     status, error = result["status"], result.get("error")
-    if text and len(text.encode()) > endpoint.BODY:  # an agent of ours has seen to that itself
-        detail = f"the result has more than {endpoint.BODY} bytes"
+    if text and len(text.encode()) > limits.BODY:  # an agent of ours has seen to that itself
+        detail = f"the result has more than {limits.BODY} bytes"
         status, text, error = "failed", None, transitions.fault("result_too_large", detail)
     outcome = Outcome(status=status, result=text, error=error, published_at=pushed.published_at)
     try:

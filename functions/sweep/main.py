@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import endpoint, push, services, sweeper
+from shared import endpoint, push, runtime, sweeper
 
 api = endpoint.Endpoint("sweep")
 
@@ -10,7 +10,7 @@ api = endpoint.Endpoint("sweep")
 @push.route(api, "/")
 def tick(pushed: push.Pushed) -> None:
     """Any message on `ticks`."""
-    sweeper.sweep(services.current())
+    sweeper.sweep(runtime.current())
 
 
 sweep = api.target()

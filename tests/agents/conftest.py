@@ -12,7 +12,7 @@ import pytest
 from emulators import programs, topology
 from emulators.cluster import Cluster
 from emulators.layout import Layout, Ports
-from shared import config, services
+from shared import config, runtime
 from shared.backends.embedded import EmbeddedStore
 from shared.backends.firestore import FirestoreStore
 from shared.store import Store
@@ -74,7 +74,7 @@ def scene(
         )
         with cluster:
             settings = config.load({"GCP_PROJECT": "zantara-dev", **programs.bus(cluster.layout)})
-            yield Scene(Cloud(cluster), services.Services(settings).store, provider)
+            yield Scene(Cloud(cluster), runtime.Services(settings).store, provider)
 
 
 def _functions(folder: Path) -> Path:

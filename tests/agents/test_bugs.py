@@ -14,7 +14,7 @@ from shared import children, errors, steps, tasks, transitions
 from shared.context import Context
 from shared.messages import Outcome
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 from tests.agents import (
     provider_server as server,
     test_codex as codex,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared import agent, children, errors, redrives, steps
+from shared import agent, children, errors, limits, redrives, steps
 from shared.context import Charge, Context
 from tests.agents.world import Killed, World, world
 
@@ -158,10 +158,10 @@ def test_a_step_out_of_bounds_is_refused_before_it_is_paid_where_that_can_be_kno
         with pytest.raises(steps.Invalid, match="name"):
             context.step("a.b", dict, cost=1)
         with pytest.raises(steps.Invalid, match="bytes of result"):
-            context.step("large", lambda: "x" * steps.LARGEST)
+            context.step("large", lambda: "x" * limits.STEP_RESULT)
         with pytest.raises(steps.Invalid, match="JSON"):
             context.step("set", lambda: {1, 2})
-        for number in range(steps.MOST):
+        for number in range(limits.STEPS):
             context.step(f"s{number}", lambda: None)
         with pytest.raises(steps.Invalid, match="at most"):
             context.step("one-more", dict, cost=1)
@@ -361,7 +361,7 @@ def test_a_child_that_does_not_fit_is_refused_where_the_agent_can_catch_it(tmp_p
             with pytest.raises(errors.Invalid):
                 context.call("parent", None, **{"budgetCents": 1, **wrong})
         with pytest.raises(errors.Invalid, match="payload"):
-            context.call("parent", "x" * children.LARGEST, budgetCents=1)
+            context.call("parent", "x" * limits.CHILD_PAYLOAD, budgetCents=1)
         with pytest.raises(errors.Invalid, match="children"):
             context.gather([children.Call("parent", 1, 0)] * 101)
         with pytest.raises(errors.Invalid, match="outside of paid steps"):
@@ -395,7 +395,7 @@ def test_an_agent_that_calls_itself_is_stopped_at_a_depth(tmp_path: Path) -> Non
             return 0
 
     with world(tmp_path, agent_mirror) as made:
-        assert made.settle(made.dispatch("mirror")).result == str(children.DEEPEST)
+        assert made.settle(made.dispatch("mirror")).result == str(limits.CHILD_DEPTH)
 
 
 def test_a_death_before_the_first_charge_costs_nothing(tmp_path: Path) -> None:

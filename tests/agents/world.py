@@ -19,12 +19,13 @@ from typing import Any
 
 import flask
 
-from shared import config, errors, models, services
+from shared import config, errors, models, runtime
 from shared.agent import agent
 from shared.backends.embedded import EmbeddedStore
 from shared.backends.queue import Delivery, Queue
 from shared.bus import Bus
-from shared.models import SECOND, Task
+from shared.clock import SECOND
+from shared.models import Task
 from shared.store import Document, Query, Store, Total, Write
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -97,7 +98,7 @@ class World:
         self.duplicate = 0.0  # how often a message is delivered twice
         self.concurrency = 1
         self.random = random.Random(seed)
-        self.services = services.Services(
+        self.services = runtime.Services(
             settings, store=lambda _: self.store, bus=lambda _: self._counting(), now=self.now
         )
         self.entrypoints: dict[str, tuple[Entrypoint, str]] = {
@@ -111,7 +112,7 @@ class World:
 
     def now(self) -> int:
         """The clock that every process of this world goes by."""
-        return services._now() + self.late
+        return runtime._now() + self.late
 
     def pass_time(self, seconds: float) -> None:
         """Moves it on."""
@@ -235,7 +236,7 @@ def world(folder: Path, *works: Callable[..., Any], **more: Any) -> Iterator[Wor
         name = work.__name__.removeprefix("agent_").replace("_", "-")
         agents[name] = work if hasattr(work, "__wrapped__") else agent()(work)
     made = World(folder, agents, **more)
-    with services.using(made.services):
+    with runtime.using(made.services):
         yield made
 
 

@@ -14,7 +14,7 @@ from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from emulators import programs, reaper
-from shared import config, services
+from shared import config, runtime
 from shared.backends.queue import Queue
 from shared.store import Put
 from tests import emulation
@@ -37,9 +37,9 @@ class Backend:
         where = self._hosts or {"BACKEND": "embedded", "EMBEDDED_PATH": path}
         return {**where, "GCP_PROJECT": project, "PUBLISH_GRACE_SECONDS": "3600"}
 
-    def services(self, project: str) -> services.Services:
+    def services(self, project: str) -> runtime.Services:
         """The same store and bus from here, with the topics made."""
-        found = services.Services(config.load(self.environment(project)))
+        found = runtime.Services(config.load(self.environment(project)))
         topics = [found.config.topic(hop) for hop in ("tasks", "results", "callbacks")]
         if not self.google:
             queue = Queue(found.config.embedded_path)
@@ -72,7 +72,7 @@ def running(*, google: bool) -> Iterator[Backend]:
         yield Backend(folder=folder, undertaker=undertaker, google=google, _hosts=hosts)
 
 
-def fill(here: services.Services, puts: list[Put]) -> int:
+def fill(here: runtime.Services, puts: list[Put]) -> int:
     """Writes new documents in as few commits as possible; returns the version of the last."""
     version = 0
     for first in range(0, len(puts), BATCH):

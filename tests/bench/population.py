@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from shared import models, pages, shards, sweeper, tasks, transitions
+from shared.clock import SECOND
 from shared.messages import Outcome
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared.models import Task
+from shared.runtime import Services
 from shared.store import Put
 from tests.bench import backend
 from tests.chaos import auditor

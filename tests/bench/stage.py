@@ -21,7 +21,7 @@ import werkzeug.serving
 
 from emulators import topology
 from emulators.layout import Layout
-from shared import config, services
+from shared import config, runtime
 from shared.backends.embedded import EmbeddedStore
 from shared.bus import Bus
 from tests.bench import prices, wire
@@ -103,7 +103,7 @@ def embedded(folder: Path, **environ: str) -> Iterator[Stage]:
     """A stage on the embedded backend."""
     tally = wire.Tally()
     path = str(folder / "zantara.db")
-    world = services.Services(config.load({"EMBEDDED_PATH": path}))
+    world = runtime.Services(config.load({"EMBEDDED_PATH": path}))
     store, tape = (
         wire.EmbeddedCalls(EmbeddedStore(path), tally),
         Tape(wire.EmbeddedBus(world.bus, tally)),
@@ -120,7 +120,7 @@ def google(layout: Layout, **environ: str) -> Iterator[Stage]:
         "FIRESTORE_EMULATOR_HOST": layout.firestore_host,
         "PUBSUB_EMULATOR_HOST": layout.pubsub_host,
     }
-    world = services.Services(config.load(settings))
+    world = runtime.Services(config.load(settings))
     _make_topics(world.config)
     tally = wire.Tally()
     with wire.tapped(tally):
@@ -140,7 +140,7 @@ def _set(
             {"AGENTS": AGENTS, "AGENT_LIGHT_URL": light, "CALLBACK_SECRETS": SECRET, **environ}
         )
         stack.enter_context(
-            services.using(services.Services(settings, store=store, bus=lambda _: tape))
+            runtime.using(runtime.Services(settings, store=store, bus=lambda _: tape))
         )
         yield Stage(tape, tally, receiver)
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from emulators import tokens, topology
 from emulators.layout import PUSHER
-from shared import ledgers, messages, models, transitions
+from shared import clock, ledgers, messages, transitions
+from shared.clock import SECOND
 from shared.messages import Outcome
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared.models import Task
+from shared.runtime import Services
 from shared.store import Put
 from tests.agents import provider_server
 from tests.bench import backend, served
@@ -109,7 +110,7 @@ class Visits:
             "data": base64.b64encode(messages.encode(data)).decode(),
             "attributes": dict(attributes or {}),
             "messageId": self.services.new_id(),
-            "publishTime": models.timestamp(self.services.now()),
+            "publishTime": clock.timestamp(self.services.now()),
         }
         body = json.dumps({"message": message, "subscription": "bench"}).encode()
         return self._visit("POST", path, body, 204)

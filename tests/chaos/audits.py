@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared import config, errors, services
+from shared import config, errors, runtime
 from shared.store import Store
 from tests.chaos import auditor
 
@@ -50,7 +50,7 @@ def _store() -> Store:
     settings = config.load()
     if settings.backend == "embedded" and not Path(settings.embedded_path).is_file():
         raise errors.Misconfigured(f"EMBEDDED_PATH: there is no {settings.embedded_path}")
-    return services.Services(settings).store
+    return runtime.Services(settings).store
 
 
 if __name__ == "__main__":

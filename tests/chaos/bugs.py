@@ -12,17 +12,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from shared import (
-    admission,
-    budgets,
-    children,
-    context,
-    push,
-    steps,
-    sweeper,
-    tasks,
-    transitions,
-)
+from shared import admission, budgets, children, context, push, steps, sweeper, tasks, transitions
 from tests.chaos import world
 
 COUNTS = """live = _total(services, name, still_open=True)

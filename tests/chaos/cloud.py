@@ -15,7 +15,7 @@ from typing import Any
 from emulators import topology
 from emulators.cluster import Cluster
 from emulators.layout import Ports
-from shared import config, services
+from shared import config, runtime
 from tests.chaos import faulty, journal, witness
 from tests.chaos.history import History
 from tests.chaos.mishaps import Mishaps
@@ -68,9 +68,9 @@ class Cloud:
         except OSError:
             return False
 
-    def services(self) -> services.Services:
+    def services(self) -> runtime.Services:
         """The store and the bus as the functions have them, but without faults."""
-        return services.Services(config.load(self.environment))
+        return runtime.Services(config.load(self.environment))
 
     def history(self) -> History:
         """Every commit so far, replayed."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from shared import config, errors, services
+from shared import config, errors, runtime
 from shared.bus import Bus
 from shared.store import Document, Query, Store, Total, Write
 from tests.chaos.mishaps import TASK, Mishap, Mishaps, told
@@ -40,13 +40,13 @@ def install(function: str) -> None:
     else:
         return
     settings = config.load()
-    plain = services.Services(settings)
-    faulty = services.Services(
+    plain = runtime.Services(settings)
+    faulty = runtime.Services(
         settings,
         store=lambda _: FaultyStore(plain.store, calls),
         bus=lambda _: FaultyBus(plain.bus, calls),
     )
-    FOR_GOOD.enter_context(services.using(faulty))
+    FOR_GOOD.enter_context(runtime.using(faulty))
 
 
 class Calls(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.models import SECOND
+from shared.clock import SECOND
 from tests.chaos import auditor, report, steps
 from tests.chaos.world import START, World
 

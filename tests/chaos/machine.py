@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared import models
+from shared import clock, models
 from tests.chaos import auditor, report, steps
 from tests.chaos.model import CENT, Known, Model, Result, State
 from tests.chaos.wire import Message
@@ -187,9 +187,9 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 7, 31, 61, 300]), jump=jump)
     def waits(self, seconds: int, jump: tuple[str, int] | None) -> None:
         """Time passes; a process's clock may jump, and be wrong from then on."""
-        self.world.clock += models.SECOND * seconds
+        self.world.clock += clock.SECOND * seconds
         if jump:
-            self.world.skew[jump[0]] = models.SECOND * jump[1]
+            self.world.skew[jump[0]] = clock.SECOND * jump[1]
 
     @invariant()
     def nothing_is_wrong(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shared.models import SECOND
+from shared.clock import SECOND
 from tests.chaos import steps
 from tests.chaos.world import World
 

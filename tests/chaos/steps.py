@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from greenlet import getcurrent, greenlet
 
-from shared import errors, services
+from shared import errors, runtime
 from shared.bus import Bus
-from shared.services import Services
+from shared.runtime import Services
 from shared.store import Document, Query, Store, Total, Write
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class Actor:
 
     def resume(self) -> None:
         """Goes on to the next outside step, and stops before it."""
-        with services.using(self.process.services):
+        with runtime.using(self.process.services):
             self._greenlet.switch()
         if self.done and self in self.process.actors:
             self.process.actors.remove(self)

@@ -20,14 +20,15 @@ from shared import (
     ledgers,
     models,
     orders,
-    services,
+    runtime,
     sweeper,
     tasks,
 )
 from shared.backends.embedded import EmbeddedStore
 from shared.backends.firestore import FirestoreStore
-from shared.models import SECOND, Task
-from shared.services import Services
+from shared.clock import SECOND
+from shared.models import Task
+from shared.runtime import Services
 from shared.store import Patch, Put, Query, Write
 from tests.chaos.proxy import Fault, Proxy
 
@@ -74,7 +75,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     """An empty one, which is also the current one."""
     made = World(tmp_path)
-    with services.using(made.services):
+    with runtime.using(made.services):
         yield made
 
 

@@ -19,11 +19,11 @@ import flask
 import requests
 
 from emulators import topology
-from shared import agent, budgets, callbacks, config, log, services, tasks
+from shared import agent, budgets, callbacks, config, log, runtime, tasks
 from shared.backends import sqlite
 from shared.backends.embedded import EmbeddedStore
+from shared.clock import SECOND
 from shared.context import Context
-from shared.models import SECOND
 from shared.store import Query
 from tests.chaos import auditor, probe, steps
 from tests.chaos.watch import Watch
@@ -129,7 +129,7 @@ class World:
             landed = functools.partial(self.watch.landed, self.disk)
             store = steps.OutsideStore(self.outside, self.disk, landed)
             process = self.processes[name] = steps.Process(
-                services.Services(
+                runtime.Services(
                     config.Config(**{**SETTINGS, **self.settings}),
                     store=lambda _: store,
                     bus=lambda _: steps.OutsideBus(self.outside, self.wire),

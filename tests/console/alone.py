@@ -13,7 +13,7 @@ import flask
 from functions_framework import create_app
 from werkzeug.serving import make_server
 
-from shared import config, services
+from shared import config, runtime
 from shared.backends.embedded import EmbeddedStore
 from shared.backends.queue import Queue
 from shared.store import Document, Query, Store, Total
@@ -62,11 +62,11 @@ def serving(folder: Path, fill: Callable[[Store, int], None], **env: str) -> Ite
     path = str(folder / "zantara.db")
     settings = config.load({"EMBEDDED_PATH": path, "AGENTS": "light,demo", **env})
     store = Counting(EmbeddedStore(path))
-    world = services.Services(
+    world = runtime.Services(
         settings, store=lambda _: store, bus=lambda _: Queue(settings.embedded_path)
     )
     fill(store, world.now())
-    with services.using(world):
+    with runtime.using(world):
         app = create_app("console", str(SOURCE))
         server = make_server("127.0.0.1", 0, app, threaded=True)
         thread = threading.Thread(target=server.serve_forever)

@@ -7,7 +7,8 @@ import random
 from typing import Any
 
 from shared import ledgers, models, money
-from shared.models import SECOND, Task
+from shared.clock import SECOND
+from shared.models import Task
 from shared.store import Put, Store
 
 MINUTE = 60 * SECOND

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulators.layout import Layout
-from shared import config, services
+from shared import config, runtime
 from shared.store import Store
 
 Environment = Mapping[str, str]
@@ -42,4 +42,4 @@ def closed_port() -> Iterator[int]:
 
 def store_of(environment: Environment) -> Store:
     """The store that a function finds in this environment."""
-    return services.Services(config.load(environment)).store
+    return runtime.Services(config.load(environment)).store

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from shared import config, errors, services
+from shared import config, errors, runtime
 from shared.backends.queue import Delivery, Queue
 from shared.bus import Bus
 from tests.contract.conftest import Environment
@@ -224,7 +224,7 @@ def test_pubsub_that_is_away_is_unavailable(
     host = f"127.0.0.1:{closed_port}"
     settings = config.load({"FIRESTORE_EMULATOR_HOST": host, "PUBSUB_EMULATOR_HOST": host})
     with pytest.raises(errors.Unavailable):
-        services.Services(settings).bus.publish(TOPIC, b"1", {})
+        runtime.Services(settings).bus.publish(TOPIC, b"1", {})
 
 
 @pytest.mark.google

@@ -10,7 +10,7 @@ import pytest
 
 from shared import config, models, pages, sweeper
 from shared.models import Task
-from shared.services import Services
+from shared.runtime import Services
 from shared.store import Put
 from tests.contract.conftest import Environment
 

@@ -14,7 +14,7 @@ import pytest
 import standardwebhooks
 import trustme
 
-from shared import callbacks, config, errors, network
+from shared import callbacks, config, errors, limits, network
 from tests.doors import receivers, ssrf
 from tests.doors.ssrf import HOST, World
 
@@ -278,7 +278,7 @@ def test_a_certificate_for_another_name_or_from_a_stranger_is_refused(
         ("/503", "retry", None),
         ("/429/7", "retry", 7),
         ("/503/120", "retry", 120),
-        ("/503/999999999", "retry", callbacks.LONGEST_PAUSE),
+        ("/503/999999999", "retry", limits.RETRY_AFTER),
         ("/503/-5", "retry", None),
         ("/503/soon", "retry", None),
         ("/503/1e9", "retry", None),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emulators import tokens
-from shared import config, errors, services, tasks, transitions
+from shared import config, errors, runtime, tasks, transitions
 from shared.messages import Outcome
 from tests.doors import conftest, forged
 from tests.doors.conftest import Certs, serving
@@ -33,7 +33,7 @@ def house(settings: config.Config) -> Iterator[config.Config]:
         admins=(ROOT,),
         orchestrators=(MACHINE,),
     )
-    with services.using(services.Services(settings)):
+    with runtime.using(runtime.Services(settings)):
         yield settings
 
 
@@ -141,7 +141,7 @@ def push(issuer: tokens.Issuer, data: Any, message_id: str) -> Any:
 
 def failed(task_id: str) -> str:
     """Lets a task fail; returns where it is."""
-    current = services.current()
+    current = runtime.current()
     error = transitions.fault("agent_failed", "no")
     tasks.finish(current, tasks.get(current, task_id), Outcome(status="failed", error=error))
     return f"/task/{task_id}"
@@ -162,7 +162,7 @@ def test_no_other_door_leads_to_an_account_that_is_not_ones_own(
         answer = ask(ROOT, "dispatch", "POST", path, json={"account": "a"})
         assert answer.status_code == status
     assert push(issuer, run, "m1").status_code == 204
-    store = services.current().store
+    store = runtime.current().store
     assert store.get("dead_letters/m1").data["code"] == "forbidden"
     owners = [
         task["owner"] for task in ask(ROOT, "get_task", "GET", "/tasks?account=a").json["tasks"]
@@ -180,7 +180,7 @@ def test_a_bare_message_waits_for_money_that_others_hold_for_now(
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert push(issuer, {"payload": 1, "account": "a", "budgetCents": 20}, "m2").status_code == 204
-    assert services.current().store.get("dead_letters/m2").data["code"] == "budget_exceeded"
+    assert runtime.current().store.get("dead_letters/m2").data["code"] == "budget_exceeded"
 
 
 def test_a_run_s_key_is_its_caller_s_own(ask: Any) -> None:
@@ -217,7 +217,7 @@ def test_behind_iam_the_stripped_token_tells_who_calls(
     settings = dataclasses.replace(house, caller_auth="iam", caller_audience=(), callers=())
     token = issuer.token("32555940559.apps.googleusercontent.com", ANN)
     stripped = f"Bearer {token.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"
-    with services.using(services.Services(settings)):
+    with runtime.using(runtime.Services(settings)):
         client = serving("dispatch")
         answer = client.post("/dispatch", json=ORDER, headers={"Authorization": stripped})
         assert (answer.status_code, answer.json["owner"]) == (202, ANN)

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import standardwebhooks
 
-from shared import config, deliveries, hops, models, orders, services, tasks
+from shared import config, deliveries, hops, models, orders, runtime, tasks
 from shared.backends.queue import Queue
+from shared.clock import SECOND
 from shared.messages import Outcome
-from shared.models import SECOND, Task
+from shared.models import Task
 from tests.doors import receivers
 from tests.doors.conftest import serving
 
@@ -51,7 +52,7 @@ def receiver() -> Iterator[receivers.Receiver]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, clock: Clock) -> Iterator[services.Services]:
+def world(tmp_path: Path, clock: Clock) -> Iterator[runtime.Services]:
     """The services of every function of this test, on the embedded backend."""
     settings = config.Config(
         backend="embedded",
@@ -60,12 +61,12 @@ def world(tmp_path: Path, clock: Clock) -> Iterator[services.Services]:
         callback_timeout_seconds=5,
         callback_attempts=4,
     )
-    with services.using(services.Services(settings, now=clock)) as current:
+    with runtime.using(runtime.Services(settings, now=clock)) as current:
         yield current
 
 
 @pytest.fixture
-def client(world: services.Services) -> Client:
+def client(world: runtime.Services) -> Client:
     """The function `callback`, as functions-framework serves it."""
     return serving("callback")
 
@@ -74,7 +75,7 @@ Ended = Callable[[str], Task]
 
 
 @pytest.fixture
-def ended(world: services.Services, receiver: receivers.Receiver) -> Ended:
+def ended(world: runtime.Services, receiver: receivers.Receiver) -> Ended:
     """Makes a task with a callback to a path of the receiver, and ends it."""
 
     def make(path: str, status: models.Status = "succeeded") -> Task:
@@ -99,7 +100,7 @@ def push(client: Client, task: Task | str) -> Any:
 
 def callback(task: Task) -> dict[str, Any]:
     """The callback as a client sees it."""
-    seen: dict[str, Any] = tasks.get(services.current(), task.id).view()["callback"]
+    seen: dict[str, Any] = tasks.get(runtime.current(), task.id).view()["callback"]
     return seen
 
 
@@ -117,7 +118,7 @@ def test_a_task_that_ended_is_told_to_its_receiver_who_can_verify_it(
     assert told["data"]["costCents"] == 5
     seen = callback(task)
     assert (seen["state"], seen["attempts"]) == ("delivered", 1)
-    assert tasks.get(services.current(), task.id).wake_at is None
+    assert tasks.get(runtime.current(), task.id).wake_at is None
 
 
 def test_a_second_message_of_the_same_callback_sends_nothing(
@@ -139,7 +140,7 @@ def test_a_failed_try_is_503_with_growing_pauses_and_the_same_id_until_given_up(
         pauses.append(int(answer.headers["Retry-After"]))
         assert callback(task)["state"] == "pending"
         assert callback(task)["detail"] == "the receiver answered 500"
-        assert tasks.get(services.current(), task.id).wake_at == clock.now + (
+        assert tasks.get(runtime.current(), task.id).wake_at == clock.now + (
             pauses[-1] * SECOND + deliveries.GRACE
         )
         clock.wait(pauses[-1])
@@ -150,7 +151,7 @@ def test_a_failed_try_is_503_with_growing_pauses_and_the_same_id_until_given_up(
     assert len({each.body for each in receiver.requests}) == 1
     stamps = [int(each.headers["webhook-timestamp"]) for each in receiver.requests]
     assert stamps == sorted(set(stamps))
-    kept = services.current().store.get(f"dead_letters/callback-{task.id}")
+    kept = runtime.current().store.get(f"dead_letters/callback-{task.id}")
     assert kept.data["code"] == "callback_failed"
 
 
@@ -179,7 +180,7 @@ def test_what_was_given_up_is_recorded_though_the_process_died_just_before(
     mocker.stopall()
     assert callback(task)["state"] == "gone"
     assert push(client, task).status_code == 204  # it was not acknowledged, so it comes again
-    kept = services.current().store.get(f"dead_letters/callback-{task.id}")
+    kept = runtime.current().store.get(f"dead_letters/callback-{task.id}")
     assert (kept.data["code"], len(receiver.requests)) == ("callback_failed", 1)
 
 
@@ -198,7 +199,7 @@ def test_410_ends_it_and_a_redrive_sends_it_once_more(
 
 
 def test_a_task_without_a_callback_has_none_to_send(
-    client: Client, world: services.Services
+    client: Client, world: runtime.Services
 ) -> None:
     task, _ = tasks.create(world, orders.task(world, {"payload": 1}, agent="light"))
     assert push(client, task).status_code == 204
@@ -209,7 +210,7 @@ def test_a_task_without_a_callback_has_none_to_send(
 
 
 def test_a_message_of_no_task_is_recorded_and_acknowledged(
-    client: Client, world: services.Services
+    client: Client, world: runtime.Services
 ) -> None:
     assert push(client, "0" * 32).status_code == 204
     assert world.store.get("dead_letters/1").data["code"] == "unknown_task"
@@ -217,13 +218,13 @@ def test_a_message_of_no_task_is_recorded_and_acknowledged(
 
 
 def test_two_deliveries_at_once_count_both_and_a_success_stands(
-    client: Client, ended: Ended, world: services.Services, mocker: Any
+    client: Client, ended: Ended, world: runtime.Services, mocker: Any
 ) -> None:
     """While one waits for its answer, another one fails: what was delivered stays so."""
     task = ended("/200")
     real = deliveries._sent
 
-    def slow(current: services.Services, task: Task, url: str) -> Any:
+    def slow(current: runtime.Services, task: Task, url: str) -> Any:
         mocker.stopall()
         seen = tasks.get(current, task.id)
         failed = {"state": "pending", "attempts": 1, "detail": "x", "nextAt": 0}
@@ -241,7 +242,7 @@ def test_a_failure_that_comes_late_does_not_undo_a_success(
     task = ended("/500")
     real = deliveries._sent
 
-    def overtaken(current: services.Services, task: Task, url: str) -> Any:
+    def overtaken(current: runtime.Services, task: Task, url: str) -> Any:
         mocker.stopall()
         delivered = {"state": "delivered", "attempts": 1, "detail": "x"}
         tasks.move(current, task, dataclasses.replace(task, callback=delivered, wake_at=None))
@@ -253,17 +254,17 @@ def test_a_failure_that_comes_late_does_not_undo_a_success(
 
 
 def test_without_secrets_nothing_goes_out_unsigned(
-    client: Client, ended: Ended, receiver: receivers.Receiver, world: services.Services
+    client: Client, ended: Ended, receiver: receivers.Receiver, world: runtime.Services
 ) -> None:
     task = ended("/200")
     bare = dataclasses.replace(world.config, callback_secrets=())
-    with services.using(services.Services(bare, now=world.now)):
+    with runtime.using(runtime.Services(bare, now=world.now)):
         assert push(client, task).status_code == 500
     assert receiver.requests == []
 
 
 def test_an_agent_s_own_run_tells_its_callback_the_same_way(
-    client: Client, receiver: receivers.Receiver, world: services.Services
+    client: Client, receiver: receivers.Receiver, world: runtime.Services
 ) -> None:
     queue = Queue(world.config.embedded_path)
     queue.subscribe("callbacks", world.config.topic("callbacks"))
@@ -280,7 +281,7 @@ def test_an_agent_s_own_run_tells_its_callback_the_same_way(
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "callbackUrl")
 
 
-def test_a_bare_message_with_a_forbidden_callback_makes_no_task(world: services.Services) -> None:
+def test_a_bare_message_with_a_forbidden_callback_makes_no_task(world: runtime.Services) -> None:
     data = {"payload": 1, "callbackUrl": "https://169.254.169.254/"}
     encoded = base64.b64encode(json.dumps(data).encode()).decode()
     body = {"message": {"data": encoded, "messageId": "1"}, "subscription": "s"}
@@ -290,7 +291,7 @@ def test_a_bare_message_with_a_forbidden_callback_makes_no_task(world: services.
 
 
 def test_a_url_that_was_smuggled_past_the_dispatch_is_stopped_at_the_sending(
-    client: Client, ended: Ended, receiver: receivers.Receiver, world: services.Services
+    client: Client, ended: Ended, receiver: receivers.Receiver, world: runtime.Services
 ) -> None:
     task = ended("/200")
     tasks.move(world, task, dataclasses.replace(task, callback_url="https://169.254.169.254/"))
@@ -299,7 +300,7 @@ def test_a_url_that_was_smuggled_past_the_dispatch_is_stopped_at_the_sending(
     assert receiver.requests == []
 
 
-def test_an_order_with_a_forbidden_callback_makes_no_task(world: services.Services) -> None:
+def test_an_order_with_a_forbidden_callback_makes_no_task(world: runtime.Services) -> None:
     client = serving("dispatch")
     order = {"agent": "light", "payload": 1, "ttlSeconds": 60, "budgetCents": 10}
     refused = client.post("/dispatch", json={**order, "callbackUrl": "https://169.254.169.254/"})

@@ -14,7 +14,7 @@ import functions_framework
 import pytest
 from functions_framework import create_app
 
-from shared import budgets, config, ledgers, pages, services, store, sweeper
+from shared import budgets, config, ledgers, pages, runtime, store, sweeper
 from shared.backends.embedded import EmbeddedStore
 from shared.store import Document, Query, Total
 from tests.bench import limits
@@ -74,7 +74,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return Recorder(monkeypatch)
 
 
-def everything(world: services.Services) -> None:
+def everything(world: runtime.Services) -> None:
     """Makes every query there is: each page of tasks, a sweep with a purse to settle."""
     budgets.put_account(world, ledgers.Account(id="team", limit=100, window="total"))
     budgets.open_purse(world, "team", 10, 10)
@@ -83,16 +83,16 @@ def everything(world: services.Services) -> None:
     for chosen in itertools.product([False, True], repeat=len(filters)):
         pages.tasks(world, {"limit": 10, **dict(itertools.compress(filters.items(), chosen))})
     source = ROOT / "functions/console/main.py"
-    with services.using(world):
+    with runtime.using(world):
         app = functions_framework.create_app("console", str(source))  # type: ignore[no-untyped-call]
         console = app.test_client()
         for page in ("pulse", "accounts", "account/team", "health"):
             assert console.get(f"/console/api/{page}").status_code == 200
 
 
-def shown(world: services.Services) -> None:
+def shown(world: runtime.Services) -> None:
     """Makes every query of the console."""
-    with services.using(world):
+    with runtime.using(world):
         client = create_app("console", str(ROOT / "functions/console/main.py")).test_client()
         client.post("/console/api/tasks", json={"text": "a", "agent": "light", "status": "queued"})
         for path in ("pulse", "accounts", "account/team", "health"):
@@ -123,7 +123,7 @@ def test_every_query_has_its_index(
     plan = terraform.plan({**VARIABLES, "sharding": sharding})
     indexes = plan["planned_values"]["outputs"]["indexes"]["value"]
     settings = config.load({"EMBEDDED_PATH": str(tmp_path / "db")})
-    world = services.Services(replace(settings, sharded=sharded, purse_seconds=0))
+    world = runtime.Services(replace(settings, sharded=sharded, purse_seconds=0))
     everything(world)
     shown(world)
     assert recorder.modules == queries_in_the_code(), "a query that this test does not make"

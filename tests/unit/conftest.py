@@ -16,9 +16,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from emulators import topology
-from shared import config, messages, models, orders, schemas, services, tasks, transitions
+from shared import config, messages, models, orders, runtime, schemas, tasks, transitions
 from shared.backends.queue import Queue
-from shared.models import SECOND, Task
+from shared.clock import SECOND
+from shared.models import Task
 from tests.unit.stores import Watched
 
 HOPS = ("tasks", "results", "callbacks")
@@ -56,7 +57,7 @@ class World:
         path = str(folder / "zantara.db")
         self.settings = config.load({"EMBEDDED_PATH": path, **environment})
         self.store = Watched(path)
-        self.services = services.Services(self.settings, store=lambda _: self.store, now=self.clock)
+        self.services = runtime.Services(self.settings, store=lambda _: self.store, now=self.clock)
         self._queue = Queue(path)
         for hop in HOPS:
             self._queue.subscribe(hop, self.settings.topic(hop))
@@ -130,5 +131,5 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     """An empty world, which the functions find too."""
     world = World(tmp_path)
-    with services.using(world.services):
+    with runtime.using(world.services):
         yield world

@@ -26,11 +26,13 @@ BOTTOM: Mapping[str, set[str]] = {
     "bus": set(),
     "log": set(),
     "strictjson": {"errors"},
-    "variables": set(),
-    "config": {"errors", "money", "variables"},
+    "env": set(),
+    "clock": set(),
+    "limits": set(),
+    "config": {"env", "errors", "money"},
     "shards": {"store"},
-    "models": {"money", "shards", "store"},
-    "messages": {"models", "money", "strictjson"},
+    "models": {"clock", "money", "shards", "store"},
+    "messages": {"clock", "models", "money", "strictjson"},
 }
 # The rules know no HTTP: they work on the ports alone.
 RULES = {"admission", "budgets", "endings", "hops", "ledgers", "pages", "sweeper", "tasks"}
@@ -60,9 +62,9 @@ for main in sys.argv[2:]:
 
 EMBEDDED = """
 import sys
-from shared import config, services
+from shared import config, runtime
 
-made = services.Services(config.load({"BACKEND": "embedded", "EMBEDDED_PATH": sys.argv[2]}))
+made = runtime.Services(config.load({"BACKEND": "embedded", "EMBEDDED_PATH": sys.argv[2]}))
 made.store.get("tasks/none")
 made.bus.publish("projects/p/topics/t", b"1", {})
 loaded = [name for name in sys.argv[1].split(",") if name in sys.modules]
@@ -116,9 +118,9 @@ def test_the_rules_know_no_http(module: str) -> None:
     assert not {each for each in known if each in WEB or each.split(".")[0] in WEB}
 
 
-def test_backends_are_named_in_services_alone() -> None:
+def test_backends_are_named_in_the_runtime_alone() -> None:
     knowing = {path.stem for path in SHARED if "backends" in ours(path)}
-    assert knowing == {"services"}
+    assert knowing == {"runtime"}
     assert not [name(path) for path in FUNCTIONS if "backends" in ours(path)]
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared import config, errors
-from shared.fields import LONGEST_TTL
+from shared import config, errors, limits
 
 VARIABLES = {
     each.name.upper(): each for each in fields(config.Config) if "default" in each.metadata
@@ -51,7 +50,7 @@ def test_a_new_variable_of_the_example_is_read(tmp_path: Path) -> None:
 
 def test_an_ended_task_outlives_every_task_that_may_share_its_purse() -> None:
     """Else the purse would be settled without it, and its account be spent anew."""
-    assert config.load({"RETENTION_DAYS": "8"}).retention_days * 86_400 > LONGEST_TTL + 3600
+    assert config.load({"RETENTION_DAYS": "8"}).retention_days * 86_400 > limits.TTL + 3600
 
 
 BAD: dict[str, tuple[str, str]] = {

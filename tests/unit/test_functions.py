@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from shared import config, errors, messages, services, tasks
+from shared import config, errors, messages, runtime, tasks
 from shared.messages import Outcome
 from tests.unit.conftest import COST, LEASE, World
 
@@ -303,7 +303,7 @@ def test_a_misconfigured_function_says_what_is_missing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = world.client("get_task")
-    monkeypatch.setattr(services, "_current", None)
+    monkeypatch.setattr(runtime, "_current", None)
     monkeypatch.setattr(config, "load", _refuses)
     answer: Any = client.get("/health")
     assert (answer.status_code, answer.json["code"]) == (500, "misconfigured")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from shared import models, shards
+from shared import clock, models, shards
 from shared.models import Task
 from shared.store import MISSING, Document, Patch, Put
 from tests.unit.conftest import World
@@ -183,7 +183,7 @@ def test_the_timeline_tells_what_happened_in_order() -> None:
 
 @given(st.integers(0, 4_000_000_000_000_000))
 def test_a_time_is_shown_to_the_microsecond(micros: int) -> None:
-    shown = models.timestamp(micros) or ""
+    shown = clock.timestamp(micros) or ""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     since = datetime.fromisoformat(shown) - epoch
     assert (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds == micros

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from shared import errors, messages, models, orders, schemas
-from shared.models import SECOND, Task
+from shared.clock import SECOND
+from shared.models import Task
 from tests.unit.conftest import World
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

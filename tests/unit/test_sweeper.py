@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from shared import errors, hops, models, sweeper, tasks, transitions
-from shared.models import SECOND, Task
+from shared.clock import SECOND
+from shared.models import Task
 from tests.unit.conftest import COST, LEASE, World
 
 FAULT = {"code": "agent_error", "detail": "no"}
