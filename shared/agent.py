@@ -34,6 +34,7 @@ from shared.context import Context
 from shared.messages import Outcome
 from shared.models import Task
 from shared.runtime import Services
+from shared.storage import bus
 
 LEASE = 60.0  # seconds an attempt owns its task; keep it above the function's timeout
 RUN = schemas.Run()
@@ -77,7 +78,7 @@ def _terms(this: Agent) -> Agent:
     )
 
 
-def _pushed(this: Agent, pushed: push.Pushed) -> None:
+def _pushed(this: Agent, pushed: bus.Pushed) -> None:
     """One delivery. Whoever finds the task taken or ended leaves it alone: the sweep looks on."""
     current = runtime.current()
     delivery = f"{pushed.subscription}/{pushed.id}" if pushed.id else ""  # a push by hand has none
@@ -142,7 +143,7 @@ def _run(this: Agent, request: flask.Request) -> flask.Response:
     return endpoint.answer(task.view(), 200 if task.terminal else 202)
 
 
-def _order(pushed: push.Pushed) -> dict[str, Any]:
+def _order(pushed: bus.Pushed) -> dict[str, Any]:
     """The run object of a push; what has no `payload` is the payload itself."""
     if isinstance(pushed.data, Mapping) and "payload" in pushed.data:
         return schemas.load(RUN, pushed.data)

@@ -7,7 +7,6 @@ expiry, both by the server's clock, so after the expiry nothing can join and the
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 import zlib
@@ -19,11 +18,9 @@ from shared import errors, ledgers, log, models, money
 from shared.clock import SECOND
 from shared.ledgers import Account, Ledger, Purse
 from shared.runtime import Services
-from shared.store import Filter, Put, Query, Total, pages
+from shared.storage import retry
+from shared.storage.store import Filter, Put, Query, Total, pages
 
-TRIES = 40  # of a compare-and-set on a ledger
-PAUSE = 0.005  # seconds: the first pause between two tries, with full jitter, doubling
-LONGEST_PAUSE = 0.5  # seconds
 MARGIN = 0.2  # of a purse's life: so long before its end nothing more is handed out, or up to
 # twice as long: processes that started together must not come back to the ledger together
 
@@ -194,7 +191,7 @@ def put_account(services: Services, account: Account) -> tuple[Account, Ledger]:
 
     The ledger of the window at hand changes in the same commit.
     """
-    for _ in _tries():
+    for _ in retry.tries():
         before = services.store.get(account.path)
         document = services.store.get(account.ledger_path(services.now()))
         ledger = ledgers.ledger(document, account)
@@ -232,7 +229,7 @@ def _changed(
     services: Services, path: str, holder: Account | None, change: Callable[[Ledger], Ledger]
 ) -> Ledger:
     """The ledger after a change that is decided anew whenever another commit comes first."""
-    for _ in _tries():
+    for _ in retry.tries():
         before = ledgers.ledger(services.store.get(path), holder)
         if before is None:
             raise errors.UnknownAccount("the ledger is gone")
@@ -245,15 +242,6 @@ def _changed(
             continue
         return replace(after, version=version)
     raise errors.Unavailable("the account is too busy: try again")
-
-
-def _tries() -> Iterator[None]:
-    """As many as a compare-and-set may take, with growing pauses between them."""
-    pause = PAUSE
-    for _ in range(TRIES):
-        yield
-        time.sleep(random.uniform(0, pause))
-        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _total(services: Services, purse: str, *, still_open: bool) -> Total:

@@ -13,7 +13,7 @@ from shared import errors, hops, limits, log, models, money, orders, strictjson,
 from shared.clock import SECOND
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Put, Write
+from shared.storage.store import Put, Write
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from shared import endings, errors, hops, log, models, push, schemas, strictjson
 from shared.messages import Outcome
 from shared.models import Task
 from shared.runtime import Services
+from shared.storage import bus
 
 MOST_REVIVALS = 10  # of one message
 
 
-def revive(services: Services, pushed: push.Pushed) -> None:
+def revive(services: Services, pushed: bus.Pushed) -> None:
     """Sends a dead message on while that can help; what is over is recorded alone.
 
     A task is published anew from the store, or failed where it may not run again, which frees its
@@ -49,7 +50,7 @@ def _again(services: Services, task: Task) -> None:
         log.event("left alone", **hops.about(task))  # somebody else has moved it on
 
 
-def _forward(services: Services, pushed: push.Pushed) -> None:
+def _forward(services: Services, pushed: bus.Pushed) -> None:
     hop = _hop(pushed)
     counted = pushed.attributes.get("revivals", "0")
     revivals = int(counted) + 1 if counted.isdecimal() else 1
@@ -62,14 +63,14 @@ def _forward(services: Services, pushed: push.Pushed) -> None:
     log.event("published again", hop=hop, revivals=revivals)
 
 
-def _task(services: Services, pushed: push.Pushed) -> Task | None:
+def _task(services: Services, pushed: bus.Pushed) -> Task | None:
     task_id = pushed.data.get("taskId") if isinstance(pushed.data, dict) else None
     if not isinstance(task_id, str) or not schemas.TASK_ID.fullmatch(task_id):
         return None
     return models.from_document(services.store.get(models.path(task_id)))
 
 
-def _hop(pushed: push.Pushed) -> str:
+def _hop(pushed: bus.Pushed) -> str:
     """The hop it died on: as its sender says, or as it looks."""
     named = pushed.attributes.get("hop")
     if named in hops.HOPS:
@@ -81,11 +82,11 @@ def _added(name: str) -> bool:
     return name.startswith("CloudPubSubDeadLetterSource")
 
 
-def _source(pushed: push.Pushed) -> str:
+def _source(pushed: bus.Pushed) -> str:
     return pushed.attributes.get(
         "CloudPubSubDeadLetterSourceSubscription", "an unknown subscription"
     )
 
 
-def _kept(pushed: push.Pushed) -> dict[str, Any]:
+def _kept(pushed: bus.Pushed) -> dict[str, Any]:
     return {"data": strictjson.compact(pushed.data), "attributes": dict(pushed.attributes)}

@@ -11,11 +11,11 @@ from shared import callbacks, errors, hops, log, messages, push, tasks
 from shared.clock import SECOND
 from shared.models import Task
 from shared.runtime import Services
+from shared.storage import retry
 
 FIRST_PAUSE = 10  # seconds after the first failure, doubling; as Pub/Sub's own
 LONGEST_PAUSE = 600  # seconds
 GRACE = 60 * SECOND  # how long after a pause the sweep leaves the next try to Pub/Sub
-TRIES = 5  # of a compare-and-set that keeps losing
 
 CHANGING = ("callback", "redrivenAs")  # what a task that has ended may still change
 
@@ -103,7 +103,7 @@ def _noted(services: Services, task: Task, outcome: callbacks.Outcome) -> Task:
 
 
 def _moved(services: Services, task: Task, change: Callable[[Task], Task]) -> Task:
-    for _ in range(TRIES):
+    for _ in retry.tries():
         after = change(task)
         if after is task:
             return task

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from shared import errors, money
 from shared.clock import SECOND
-from shared.store import MISSING, Document
+from shared.storage.store import MISSING, Document
 
 Window = Literal["day", "month", "total"]
 WINDOWS: tuple[str, ...] = get_args(Window)

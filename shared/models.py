@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from shared import clock, money, shards
-from shared.store import MISSING, Document
+from shared import clock, money
+from shared.storage import shards
+from shared.storage.store import MISSING, Document
 
 Status = Literal["queued", "running", "waiting", "succeeded", "failed", "expired", "cancelled"]
 STATUSES: tuple[str, ...] = get_args(Status)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from shared import limits, models, shards
+from shared import limits, models
 from shared.runtime import Services
-from shared.store import Filter, Query, pages
+from shared.storage import shards
+from shared.storage.store import Filter, Query, pages
 
 FILTERS = ("owner", "agent", "status", "account")
 

@@ -7,14 +7,14 @@ import binascii
 import contextlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import flask
 
 from shared import endpoint, errors, limits, log, oidc, runtime, schemas, strictjson
-from shared.store import Put
+from shared.storage.bus import Pushed
+from shared.storage.store import Put
 
 ENVELOPE = schemas.Push()
 DEAD = "dead_letters"  # the collection of what could not be processed
@@ -22,18 +22,6 @@ DEAD = "dead_letters"  # the collection of what could not be processed
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 ACKNOWLEDGED = 204
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pushed:
-    """A message as it was pushed."""
-
-    data: Any  # the JSON that it carries
-    attributes: Mapping[str, str]
-    id: str
-    published_at: int | None  # microseconds since the epoch
-    attempt: int | None  # deliveries so far, where the subscription has a dead-letter policy
-    subscription: str
 
 
 Handler = Callable[[Pushed], None]

@@ -9,9 +9,8 @@ from typing import Any
 from shared import admission, clock, errors, models, orders, tasks
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Patch, Put, Write
-
-TRIES = 5
+from shared.storage import retry
+from shared.storage.store import Patch, Put, Write
 
 
 def redrive(services: Services, task_id: str, order: Mapping[str, Any]) -> tuple[Task, bool]:
@@ -21,7 +20,7 @@ def redrive(services: Services, task_id: str, order: Mapping[str, Any]) -> tuple
     as long and as much as the old one had. Both documents change in one commit. Raises
     `errors.UnknownTask`, `errors.NotRedrivable`, or as `admission.hold` does.
     """
-    for _ in range(TRIES):
+    for _ in retry.tries():
         old = tasks.get(services, task_id)
         if old.redriven_as:
             return tasks.get(services, old.redriven_as), True

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from shared import config
-from shared.bus import Bus
 from shared.network import Network
-from shared.store import Store
+from shared.storage.bus import Bus
+from shared.storage.store import Store
 
 
 def _now() -> int:
@@ -66,10 +66,10 @@ class Services:
 
 def _store(settings: config.Config) -> Store:
     if settings.backend == "embedded":
-        from shared.backends.embedded import EmbeddedStore
+        from shared.storage.sqlite.store import EmbeddedStore
 
         return EmbeddedStore(settings.embedded_path)
-    from shared.backends.firestore import FirestoreStore
+    from shared.storage.google.firestore import FirestoreStore
 
     return FirestoreStore(
         settings.gcp_project, settings.firestore_database, settings.firestore_emulator_host
@@ -78,10 +78,10 @@ def _store(settings: config.Config) -> Store:
 
 def _bus(settings: config.Config) -> Bus:
     if settings.backend == "embedded":
-        from shared.backends.queue import Queue
+        from shared.storage.sqlite.bus import Queue
 
         return Queue(settings.embedded_path)
-    from shared.backends.pubsub import PubSubBus
+    from shared.storage.google.pubsub import PubSubBus
 
     return PubSubBus(settings.pubsub_emulator_host)
 

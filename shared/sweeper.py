@@ -5,22 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from shared import (
-    admission,
-    budgets,
-    endings,
-    errors,
-    hops,
-    log,
-    models,
-    shards,
-    tasks,
-    transitions,
-)
+from shared import admission, budgets, endings, errors, hops, log, models, tasks, transitions
 from shared.messages import Outcome
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Document, Query, pages
+from shared.storage import shards
+from shared.storage.store import Document, Query, pages
 
 PAGE = 200  # tasks a query
 FAILURES = 5  # in a row: then the store or the bus is away

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,11 +10,9 @@ from shared import errors, models, transitions
 from shared.messages import Outcome
 from shared.models import Fault, Task
 from shared.runtime import Services
-from shared.store import MISSING, Patch, Put, Write
+from shared.storage import retry
+from shared.storage.store import MISSING, Patch, Put, Write
 
-TRIES = 24  # of a compare-and-set that keeps losing
-PAUSE = 0.01  # seconds: the first pause between two tries, with full jitter, doubling
-LONGEST_PAUSE = 0.5  # seconds
 FAST = {"version", "attempt", "costCents", "budgetCents", "parent"}  # of a result: no read needed
 
 
@@ -177,7 +173,7 @@ def move(services: Services, before: Task, after: Task, *more: Write) -> Task:
     """
     after = replace(after, op=services.new_id())
     own = _patch(before, after)
-    for _ in _tries():
+    for _ in retry.tries():
         told = list(_told(services, before, after))
         try:
             version = services.store.commit([own, *(_patch(*each) for each in told), *more])
@@ -212,19 +208,11 @@ def _told(services: Services, before: Task, after: Task) -> Iterator[tuple[Task,
         yield before, after
 
 
-def _tries() -> Iterator[None]:
-    pause = PAUSE
-    for _ in range(TRIES):
-        yield
-        time.sleep(random.uniform(0, pause))
-        pause = min(2 * pause, LONGEST_PAUSE)
-
-
 def _retried(services: Services, task: Task, transition: Callable[[Task], Task]) -> Task:
     """Decides anew from the current state as often as another commit comes first."""
     if task.version == MISSING:
         task = get(services, task.id)
-    for _ in _tries():
+    for _ in retry.tries():
         try:
             return move(services, task, transition(task))
         except Lost as lost:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from emulators import topology
-from shared.backends.queue import Delivery as Delivery
+from shared.storage.sqlite.bus import Delivery as Delivery
 
 LEASE = 15.0  # seconds a pulled message stays ours; extended meanwhile, so a crash costs no more
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from emulators import topology
 from emulators.sources import LEASE, Delivery
 from shared import errors, log
-from shared.backends.queue import Queue
+from shared.storage.sqlite.bus import Queue
 
 POLL = 0.005  # seconds between two looks at whether anybody has written
 LOOK = 0.5  # seconds between two looks at what may have come due by itself

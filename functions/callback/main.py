@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from shared import deliveries, endpoint, push, runtime, schemas
+from shared.storage import bus
 
 api = endpoint.Endpoint("callback")
 CALLBACK = schemas.Callback()
 
 
 @push.route(api, "/")
-def deliver(pushed: push.Pushed) -> None:
+def deliver(pushed: bus.Pushed) -> None:
     """A message on `callbacks`: one try; Pub/Sub pushes it again until there is nothing to do."""
     asked = schemas.load(CALLBACK, pushed.data)
     deliveries.deliver(runtime.current(), asked["taskId"])

@@ -10,19 +10,10 @@ import flask
 from marshmallow import RAISE, Schema, fields, validate
 
 import screens
-from shared import (
-    endpoint,
-    errors,
-    fields as fieldss,
-    models,
-    pages,
-    runtime,
-    schemas,
-    shards,
-    tasks,
-)
+from shared import endpoint, errors, fields as fieldss, models, pages, runtime, schemas, tasks
 from shared.runtime import Services
-from shared.store import Query
+from shared.storage import shards
+from shared.storage.store import Query
 
 LOOK = 1.6  # seconds between two looks for news; each look costs two reads
 SHOWN = 50  # tasks on a page

@@ -10,12 +10,13 @@ from typing import Any
 import flask
 
 import screens
-from shared import budgets, clock, ledgers, models, money, runtime, schemas, shards
+from shared import budgets, clock, ledgers, models, money, runtime, schemas
 from shared.clock import SECOND
 from shared.ledgers import Account, Ledger
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Query
+from shared.storage import shards
+from shared.storage.store import Query
 
 SHOWN = 100  # accounts at most
 SAMPLE = 100  # tasks that the burn rate is taken from

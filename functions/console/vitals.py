@@ -8,11 +8,12 @@ from typing import Any
 import flask
 
 import screens
-from shared import clock, models, push, runtime, shards
+from shared import clock, models, push, runtime
 from shared.clock import SECOND
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Query
+from shared.storage import shards
+from shared.storage.store import Query
 
 SAMPLE = 200  # newest tasks that the figures are taken from
 LETTERS = 20  # newest dead letters that are shown

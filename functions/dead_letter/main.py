@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from shared import dead_letters, endpoint, push, runtime
+from shared.storage import bus
 
 api = endpoint.Endpoint("dead_letter")
 
 
 @push.route(api, "/")
-def revive(pushed: push.Pushed) -> None:
+def revive(pushed: bus.Pushed) -> None:
     """A message that five deliveries did not bring through."""
     dead_letters.revive(runtime.current(), pushed)
 

@@ -16,13 +16,14 @@ from shared import (
     transitions,
 )
 from shared.messages import Outcome
+from shared.storage import bus
 
 api = endpoint.Endpoint("results")
 RESULT = schemas.Result()
 
 
 @push.route(api, "/pubsub/results", "/")
-def settle(pushed: push.Pushed) -> None:
+def settle(pushed: bus.Pushed) -> None:
     """A result that comes late, twice, or from a fenced attempt changes nothing."""
     current = runtime.current()
     result = schemas.load(RESULT, pushed.data)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from shared import endpoint, push, runtime, sweeper
+from shared.storage import bus
 
 api = endpoint.Endpoint("sweep")
 
 
 @push.route(api, "/")
-def tick(pushed: push.Pushed) -> None:
+def tick(pushed: bus.Pushed) -> None:
     """Any message on `ticks`."""
     sweeper.sweep(runtime.current())
 

@@ -13,9 +13,9 @@ from emulators import programs, topology
 from emulators.cluster import Cluster
 from emulators.layout import Layout, Ports
 from shared import config, runtime
-from shared.backends.embedded import EmbeddedStore
-from shared.backends.firestore import FirestoreStore
-from shared.store import Store
+from shared.storage.google.firestore import FirestoreStore
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Store
 from tests.agents import provider_server
 from tests.flow.cloud import Cloud
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from shared import agent, children, errors, redrives, shards, tasks
+from shared import agent, children, errors, redrives, tasks
 from shared.children import Call
 from shared.context import Context
 from shared.messages import Outcome
-from shared.store import Store, Write
+from shared.storage import shards
+from shared.storage.store import Store, Write
 from tests.agents import trees
 from tests.agents.world import HOURS, Killed, World, world
 

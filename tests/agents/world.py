@@ -21,12 +21,12 @@ import flask
 
 from shared import config, errors, models, runtime
 from shared.agent import agent
-from shared.backends.embedded import EmbeddedStore
-from shared.backends.queue import Delivery, Queue
-from shared.bus import Bus
 from shared.clock import SECOND
 from shared.models import Task
-from shared.store import Document, Query, Store, Total, Write
+from shared.storage.bus import Bus
+from shared.storage.sqlite.bus import Delivery, Queue
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Document, Query, Store, Total, Write
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 HOURS = 3600.0  # seconds

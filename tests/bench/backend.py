@@ -15,8 +15,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 
 from emulators import programs, reaper
 from shared import config, runtime
-from shared.backends.queue import Queue
-from shared.store import Put
+from shared.storage.sqlite.bus import Queue
+from shared.storage.store import Put
 from tests import emulation
 
 BATCH = 500  # documents a commit, Firestore's own limit

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from shared import ledgers
-from shared.store import Put
+from shared.storage.store import Put
 from tests.bench import backend, report, served
 from tests.bench.report import Figure, Options, Part
 from tests.bench.served import Served, Visit

@@ -11,7 +11,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from shared.budgets import LONGEST_PAUSE, MARGIN, PAUSE
+from shared.budgets import MARGIN
+from shared.storage.retry import LONGEST_PAUSE, PAUSE
 from tests.bench import limits
 
 SPAN = 3_600  # simulated seconds; the second half is what counts as steady
@@ -25,7 +26,7 @@ class Load:
     commits: float  # a second, once the purses have their size
     conflicts: float  # tries in vain for each of those commits
     busiest: int  # commits within one second, as all processes start at once
-    most_tries: int  # of one commit, then; after `budgets.TRIES` the dispatch is refused
+    most_tries: int  # of one commit, then; after `retry.TRIES` the dispatch is refused
 
 
 @dataclass

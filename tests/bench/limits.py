@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared import config, shards
+from shared import config
+from shared.storage import shards
 
 # One task on the happy path, as tests/flow/test_operations.py counts it at the ports.
 WRITES = 3  # dispatch, claim, end: documents

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from shared import models, pages, shards, sweeper, tasks, transitions
+from shared import models, pages, sweeper, tasks, transitions
 from shared.clock import SECOND
 from shared.messages import Outcome
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Put
+from shared.storage import shards
+from shared.storage.store import Put
 from tests.bench import backend
 from tests.chaos import auditor
 

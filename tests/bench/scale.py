@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared import budgets
+from shared.storage import retry
 from tests.bench import limits
 from tests.bench.demand import Demand
 
@@ -31,7 +31,7 @@ ROWS: dict[str, Callable[[Demand], str]] = {
     ),
     "one account's ledger in each, commits a second": lambda demand: f"{demand.load.commits:.2f}",
     "of these tried again": lambda demand: f"{demand.load.conflicts:.1%}",
-    f"tries of one, of {budgets.TRIES}, as all start at once": lambda demand: (
+    f"tries of one, of {retry.TRIES}, as all start at once": lambda demand: (
         f"{demand.load.most_tries}"
     ),
     "dollars a day": lambda demand: f"{demand.dollars:,.2f}",

@@ -22,8 +22,8 @@ import werkzeug.serving
 from emulators import topology
 from emulators.layout import Layout
 from shared import config, runtime
-from shared.backends.embedded import EmbeddedStore
-from shared.bus import Bus
+from shared.storage.bus import Bus
+from shared.storage.sqlite.store import EmbeddedStore
 from tests.bench import prices, wire
 
 PROBE = Path(__file__).parent.parent / "flow" / "agents" / "agent_probe"

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from shared import budgets, tasks
+from shared import tasks
 from shared.messages import Outcome
+from shared.storage import retry
 from tests.bench import ledger, limits, scale
 from tests.bench.demand import Demand
 from tests.unit.conftest import COST, LEASE, World
@@ -76,7 +77,7 @@ def test_a_ledger_s_commits_follow_the_purses_and_not_the_tasks(processes: int) 
     for rate in (100, 1_000, 10_000):
         found = ledger.simulate(processes, rate, 60)
         assert found.commits == pytest.approx(renewals, rel=0.35)
-        assert found.most_tries < budgets.TRIES
+        assert found.most_tries < retry.TRIES
         assert found.conflicts < 0.5
 
 

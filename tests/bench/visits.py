@@ -16,7 +16,7 @@ from shared.clock import SECOND
 from shared.messages import Outcome
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Put
+from shared.storage.store import Put
 from tests.agents import provider_server
 from tests.bench import backend, served
 from tests.bench.served import Visit

@@ -11,9 +11,9 @@ from unittest import mock
 
 import grpc
 
-from shared.backends.embedded import EmbeddedStore
-from shared.bus import Bus
-from shared.store import Delete, Document, Query, Total, Write
+from shared.storage.bus import Bus
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Delete, Document, Query, Total, Write
 from tests.bench import prices
 
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from shared import ledgers, models
-from shared.store import Query, Store
+from shared.storage.store import Query, Store
 from tests.chaos import auditor
 from tests.chaos.cloud import Cloud
 

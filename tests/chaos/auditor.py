@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from shared import ledgers, models
 from shared.ledgers import Ledger
 from shared.models import Task
-from shared.store import Document, Query, Store
+from shared.storage.store import Document, Query, Store
 from tests.chaos import invariants
 
 PAGE = 300  # documents a query

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared import config, errors, runtime
-from shared.store import Store
+from shared.storage.store import Store
 from tests.chaos import auditor
 
 ABOUT = """Reads every task and ledger of the store that the environment names, as the functions do

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from shared import config, errors, runtime
-from shared.bus import Bus
-from shared.store import Document, Query, Store, Total, Write
+from shared.storage.bus import Bus
+from shared.storage.store import Document, Query, Store, Total, Write
 from tests.chaos.mishaps import TASK, Mishap, Mishaps, told
 
 VARIABLE = "CHAOS"  # holds the environment's part of it, as JSON

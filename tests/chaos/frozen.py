@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import requests
 
 from shared import models
-from shared.store import Document
+from shared.storage.store import Document
 from tests.chaos import cloud, history, journal, report
 
 PAYLOAD = {"steps": 1, "charge": 4}

@@ -10,7 +10,7 @@ from typing import Any
 from shared import ledgers, models
 from shared.ledgers import Ledger
 from shared.models import Task
-from shared.store import Document
+from shared.storage.store import Document
 from tests.chaos import invariants
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared import shards
 from shared.ledgers import Ledger
 from shared.models import STATUSES, Task
-from shared.store import Document
+from shared.storage import shards
+from shared.storage.store import Document
 
 CONSTANT = (
     *("agent", "owner", "payload", "deadline", "budget", "mode", "idempotency_key", "fingerprint"),

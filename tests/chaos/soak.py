@@ -17,7 +17,7 @@ from aiohttp import web
 
 from shared import models
 from shared.models import Task
-from shared.store import Filter, Query
+from shared.storage.store import Filter, Query
 from tests.chaos import auditing, cloud, history, journal, load, mishaps, report
 from tests.chaos.history import History
 

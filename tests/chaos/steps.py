@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol, TypeVar
 from greenlet import getcurrent, greenlet
 
 from shared import errors, runtime
-from shared.bus import Bus
 from shared.runtime import Services
-from shared.store import Document, Query, Store, Total, Write
+from shared.storage.bus import Bus
+from shared.storage.store import Document, Query, Store, Total, Write
 
 T = TypeVar("T")
 Fault = Literal[

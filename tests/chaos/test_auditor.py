@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.backends.embedded import EmbeddedStore
-from shared.store import Patch
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Patch
 from tests.chaos import auditor, audits
 from tests.chaos.scenarios import TEAM, account, dispatch
 from tests.chaos.world import World

@@ -24,12 +24,12 @@ from shared import (
     sweeper,
     tasks,
 )
-from shared.backends.embedded import EmbeddedStore
-from shared.backends.firestore import FirestoreStore
 from shared.clock import SECOND
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Patch, Put, Query, Write
+from shared.storage.google.firestore import FirestoreStore
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Patch, Put, Query, Write
 from tests.chaos.proxy import Fault, Proxy
 
 ORDER = {"payload": None, "account": "a", "budgetCents": 100_000, "idempotencyKey": "k"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from shared import ledgers, models
 from shared.ledgers import Ledger
 from shared.models import Task
-from shared.store import Document, Store, Write
+from shared.storage.store import Document, Store, Write
 from tests.chaos import invariants
 
 

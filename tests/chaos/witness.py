@@ -11,7 +11,8 @@ from typing import Any
 
 from google.cloud.firestore_v1.types import firestore as messages
 
-from shared.backends import embedded, firestore_wire as wire
+from shared.storage.google import codec as wire
+from shared.storage.sqlite import store
 from tests.chaos.history import Change
 from tests.chaos.proxy import Call
 
@@ -38,7 +39,7 @@ class Embedded:
     """Triggers in the test's own database write the history down in the commits themselves."""
 
     def __init__(self, path: Path) -> None:
-        embedded.EmbeddedStore(str(path)).get("tasks/none")  # makes the file and its tables
+        store.EmbeddedStore(str(path)).get("tasks/none")  # makes the file and its tables
         self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
         self._connection.executescript(TABLE)
 

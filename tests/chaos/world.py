@@ -19,12 +19,13 @@ import flask
 import requests
 
 from emulators import topology
-from shared import agent, budgets, callbacks, config, log, runtime, tasks
-from shared.backends import sqlite
-from shared.backends.embedded import EmbeddedStore
+from shared import agent, budgets, callbacks, config, log, runtime
 from shared.clock import SECOND
 from shared.context import Context
-from shared.store import Query
+from shared.storage import retry
+from shared.storage.sqlite import database
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Query
 from tests.chaos import auditor, probe, steps
 from tests.chaos.watch import Watch
 from tests.chaos.wire import Wire
@@ -104,11 +105,10 @@ class World:
         """Within it the rules see this world's clock, locks, network and log."""
         time = SimpleNamespace(sleep=self.sleep, monotonic=lambda: self.clock / SECOND)
         swaps: list[tuple[Any, str, Any]] = [
-            (sqlite, "now", self.now),
-            (tasks, "time", time),
-            (tasks, "random", self.rng),
+            (database, "now", self.now),
+            (retry, "time", time),
+            (retry, "random", self.rng),
             (budgets, "time", time),
-            (budgets, "random", self.rng),
             (budgets, "threading", SimpleNamespace(Lock=steps.Lock)),
             (requests, "post", self._post),
             (callbacks, "check_url", lambda *_: None),

@@ -14,9 +14,9 @@ from functions_framework import create_app
 from werkzeug.serving import make_server
 
 from shared import config, runtime
-from shared.backends.embedded import EmbeddedStore
-from shared.backends.queue import Queue
-from shared.store import Document, Query, Store, Total
+from shared.storage.sqlite.bus import Queue
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Document, Query, Store, Total
 from tests.doors.processes import ROOT
 
 SOURCE = ROOT / "functions" / "console" / "main.py"

@@ -9,7 +9,7 @@ from typing import Any
 from shared import ledgers, models, money
 from shared.clock import SECOND
 from shared.models import Task
-from shared.store import Put, Store
+from shared.storage.store import Put, Store
 
 MINUTE = 60 * SECOND
 LEASE_LAPSED = {

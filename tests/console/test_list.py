@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from shared.store import Store
+from shared.storage.store import Store
 from tests.console import alone, seed
 
 MANY = 10_000

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from emulators.cluster import Cluster
 from shared import models
-from shared.store import Put, Store
+from shared.storage.store import Put, Store
 from tests.console import alone, orders, seed
 
 LIST, PULSE = "**/console/api/tasks", "**/console/api/pulse*"

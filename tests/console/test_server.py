@@ -11,7 +11,7 @@ import pytest
 from functions_framework import create_app
 
 from shared import ledgers
-from shared.store import Put, Store
+from shared.storage.store import Put, Store
 from tests.console import alone, seed
 
 ACTIONS = [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared import errors
-from shared.store import MISSING, Delete, Patch, Put, Query, Store, Write
+from shared.storage.store import MISSING, Delete, Patch, Put, Query, Store, Write
 
 Fields = Mapping[str, Any]
 

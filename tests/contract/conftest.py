@@ -11,7 +11,7 @@ import pytest
 
 from emulators.layout import Layout
 from shared import config, runtime
-from shared.store import Store
+from shared.storage.store import Store
 
 Environment = Mapping[str, str]
 

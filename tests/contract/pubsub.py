@@ -13,8 +13,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import PullRequest, Subscription
 
-from shared.backends.pubsub import PubSubBus
-from shared.backends.queue import Delivery
+from shared.storage.google.pubsub import PubSubBus
+from shared.storage.sqlite.bus import Delivery
 
 
 class PubSub(PubSubBus):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.store import Filter, Put, Query, Store
+from shared.storage.store import Filter, Put, Query, Store
 from tests.contract.commits import create
 
 THINGS: dict[str, dict[str, Any]] = {

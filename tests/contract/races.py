@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shared import errors
-from shared.store import MISSING, Document, Patch, Put, Query, Store
+from shared.storage.store import MISSING, Document, Patch, Put, Query, Store
 from tests.contract.commits import create, data
 from tests.contract.conftest import Environment
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from shared import errors
-from shared.backends.embedded import EmbeddedStore
-from shared.store import MISSING, Delete, Document, Patch, Put, Query, Write
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import MISSING, Delete, Document, Patch, Put, Query, Write
 from tests.contract import commits, queries, races
 
 pytest_plugins = ["pytester"]

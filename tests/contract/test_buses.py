@@ -11,8 +11,8 @@ from typing import Protocol
 import pytest
 
 from shared import config, errors, runtime
-from shared.backends.queue import Delivery, Queue
-from shared.bus import Bus
+from shared.storage.bus import Bus
+from shared.storage.sqlite.bus import Delivery, Queue
 from tests.contract.conftest import Environment
 from tests.contract.pubsub import PubSub
 
@@ -218,9 +218,9 @@ def test_a_topic_that_nobody_hears_keeps_nothing(queue: Queue) -> None:
 def test_pubsub_that_is_away_is_unavailable(
     closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared.backends import grpcs
+    from shared.storage.google import channel
 
-    monkeypatch.setattr(grpcs, "CALL", 0.2)
+    monkeypatch.setattr(channel, "CALL", 0.2)
     host = f"127.0.0.1:{closed_port}"
     settings = config.load({"FIRESTORE_EMULATOR_HOST": host, "PUBSUB_EMULATOR_HOST": host})
     with pytest.raises(errors.Unavailable):

@@ -11,7 +11,7 @@ import pytest
 from shared import config, models, pages, sweeper
 from shared.models import Task
 from shared.runtime import Services
-from shared.store import Put
+from shared.storage.store import Put
 from tests.contract.conftest import Environment
 
 FILTERS = {"agent": "light", "status": "queued", "account": "team", "owner": "a@example.com"}

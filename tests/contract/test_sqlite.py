@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from shared import errors
-from shared.backends.embedded import EmbeddedStore
-from shared.backends.sqlite import BUSY
-from shared.store import MISSING
+from shared.storage.sqlite.database import BUSY
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import MISSING
 
 
 def busy(code: int) -> sqlite3.OperationalError:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared import errors, shards
-from shared.store import Put, Query, Store
+from shared import errors
+from shared.storage import shards
+from shared.storage.store import Put, Query, Store
 from tests.contract import commits, queries, races
 from tests.contract.conftest import Environment, store_of
 
@@ -67,9 +68,9 @@ CALLS: dict[str, Callable[[Store], Any]] = {
 def test_firestore_that_is_away_is_unavailable(
     call: Callable[[Store], Any], closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared.backends import grpcs
+    from shared.storage.google import channel
 
-    monkeypatch.setattr(grpcs, "CALL", 0.2)
+    monkeypatch.setattr(channel, "CALL", 0.2)
     host = f"127.0.0.1:{closed_port}"
     with pytest.raises(errors.Unavailable):
         call(store_of({"FIRESTORE_EMULATOR_HOST": host, "PUBSUB_EMULATOR_HOST": host}))
@@ -93,11 +94,11 @@ def test_a_database_that_cannot_be_used_is_unavailable(
 def test_thirty_shards_are_found_in_order_without_a_sort(
     order: str, index: str, tmp_path: Path
 ) -> None:
-    from shared.backends import embedded
+    from shared.storage.sqlite import store as stores
 
-    store = embedded.EmbeddedStore(str(tmp_path / "zantara.db"))
+    store = stores.EmbeddedStore(str(tmp_path / "zantara.db"))
     query = Query(collection="tasks", where=shards.every(True), order=order)
-    sql, values = embedded._select(query)
+    sql, values = stores._select(query)
     rows = store._database.connection().execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
     [step] = [row[-1] for row in rows]
     assert f"USING INDEX {index} " in step
@@ -107,10 +108,10 @@ def test_thirty_shards_are_found_in_order_without_a_sort(
 def test_versions_grow_though_the_clock_stands_still_or_runs_back(
     clock: Callable[[int], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared.backends import sqlite
+    from shared.storage.sqlite import database
 
     ticks = itertools.count()
-    monkeypatch.setattr(sqlite, "now", lambda: clock(next(ticks)))
+    monkeypatch.setattr(database, "now", lambda: clock(next(ticks)))
     store = store_of({"BACKEND": "embedded", "EMBEDDED_PATH": str(tmp_path / "zantara.db")})
     versions = [store.commit([Put("things/a", {"n": 0})])]
     for n in range(10):

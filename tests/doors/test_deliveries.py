@@ -14,10 +14,10 @@ import pytest
 import standardwebhooks
 
 from shared import config, deliveries, hops, models, orders, runtime, tasks
-from shared.backends.queue import Queue
 from shared.clock import SECOND
 from shared.messages import Outcome
 from shared.models import Task
+from shared.storage.sqlite.bus import Queue
 from tests.doors import receivers
 from tests.doors.conftest import serving
 

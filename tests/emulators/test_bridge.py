@@ -16,7 +16,7 @@ from emulators import bridge, lane, tokens
 from emulators.layout import PUSHER
 from emulators.sources import Source, calls, embedded
 from emulators.topology import Subscription
-from shared.backends.queue import Queue
+from shared.storage.sqlite.bus import Queue
 from tests.emulators.conftest import AUDIENCE, LIGHT, Bridging, Bus
 from tests.emulators.stage import PATIENCE, Endpoint, Request, answer, endpoint, run
 

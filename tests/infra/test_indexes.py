@@ -14,9 +14,10 @@ import functions_framework
 import pytest
 from functions_framework import create_app
 
-from shared import budgets, config, ledgers, pages, runtime, store, sweeper
-from shared.backends.embedded import EmbeddedStore
-from shared.store import Document, Query, Total
+from shared import budgets, config, ledgers, pages, runtime, sweeper
+from shared.storage import store as stores
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Document, Query, Total
 from tests.bench import limits
 from tests.infra.conftest import ROOT, VARIABLES, Terraform
 
@@ -51,11 +52,11 @@ class Recorder:
 
         def recorded(store: EmbeddedStore, asked: Query) -> list[Document]:
             self._record(asked, None)
-            return query(store, asked)
+            return query(stores, asked)
 
         def summed(store: EmbeddedStore, asked: Query, sum_field: str) -> Total:
             self._record(asked, sum_field)
-            return total(store, asked, sum_field)
+            return total(stores, asked, sum_field)
 
         monkeypatch.setattr(EmbeddedStore, "query", recorded)
         monkeypatch.setattr(EmbeddedStore, "total", summed)
@@ -63,7 +64,7 @@ class Recorder:
     def _record(self, asked: Query, summed: str | None) -> None:
         self.asked.append((asked, summed))
         caller: FrameType | None = sys._getframe(2)
-        while caller and (code := caller.f_code).co_filename == store.__file__:
+        while caller and (code := caller.f_code).co_filename == stores.__file__:
             caller = caller.f_back  # who has it turn page after page
         self.modules.add(f"{Path(code.co_filename).name}:{code.co_name}")
 

@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 
 from emulators import topology
 from shared import config, messages, models, orders, runtime, schemas, tasks, transitions
-from shared.backends.queue import Queue
 from shared.clock import SECOND
 from shared.models import Task
+from shared.storage.sqlite.bus import Queue
 from tests.unit.stores import Watched
 
 HOPS = ("tasks", "results", "callbacks")

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from shared import errors
-from shared.backends.embedded import EmbeddedStore
-from shared.store import Document, Query, Total, Write
+from shared.storage.sqlite.store import EmbeddedStore
+from shared.storage.store import Document, Query, Total, Write
 
 
 class Watched(EmbeddedStore):

@@ -257,7 +257,7 @@ class TestPush:
     def test_what_can_never_succeed_is_recorded_and_acknowledged(
         self, world: World, agent: Any, data: Any, code: str
     ) -> None:
-        from shared.store import Query
+        from shared.storage.store import Query
 
         assert world.push(agent, data).status_code == 204
         [letter] = world.store.query(Query(collection="dead_letters"))
@@ -278,7 +278,7 @@ class TestPush:
     def test_what_is_recorded_fits_a_document_whatever_it_is(
         self, world: World, agent: Any, body: bytes, code: str
     ) -> None:
-        from shared.store import Query
+        from shared.storage.store import Query
 
         assert agent.post("/pubsub/push", data=body).status_code == 204
         [letter] = world.store.query(Query(collection="dead_letters"))
@@ -329,7 +329,7 @@ class TestTerms:
 
 def everything(world: World) -> list[Task]:
     """All tasks."""
-    from shared.store import Query
+    from shared.storage.store import Query
 
     found = world.store.query(Query(collection=models.COLLECTION))
     return [task for task in map(models.from_document, found) if task]

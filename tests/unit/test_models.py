@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from shared import clock, models, shards
+from shared import clock, models
 from shared.models import Task
-from shared.store import MISSING, Document, Patch, Put
+from shared.storage import shards
+from shared.storage.store import MISSING, Document, Patch, Put
 from tests.unit.conftest import World
 
 AT = 1_700_000_000_000_001  # microseconds
@@ -124,10 +125,10 @@ def test_the_changes_between_two_states_lead_from_one_to_the_other(
     before: Task, after: Task
 ) -> None:
     """Runs only ever grow: the first state's stay beside the second's."""
-    from shared.backends import embedded
+    from shared.storage.sqlite import store
 
     fields, removed = models.changes(before, after)
-    patched = embedded._patched(before.fields(), Patch(TASK.path, fields, 1, removed))
+    patched = store._patched(before.fields(), Patch(TASK.path, fields, 1, removed))
     grown = {
         name: {**before.runs.get(name, {}), **after.runs.get(name, {})}
         for name in {*before.runs, *after.runs}

@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from shared import models, redrives, shards, tasks
+from shared import models, redrives, tasks
 from shared.messages import Outcome
-from shared.store import Query
+from shared.storage import shards
+from shared.storage.store import Query
 from tests.unit.conftest import COST, LEASE, World
 
 

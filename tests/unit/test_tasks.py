@@ -14,6 +14,7 @@ import pytest
 from shared import errors, models, tasks, transitions
 from shared.messages import Outcome
 from shared.models import Task
+from shared.storage import retry
 from tests.unit.conftest import COST, LEASE, World
 
 DONE = Outcome(status="succeeded", result='{"a":1}')
@@ -473,7 +474,7 @@ class TestAmbiguous:
 
 
 def _all(world: World) -> list[Any]:
-    from shared.store import Query
+    from shared.storage.store import Query
 
     return world.store.query(Query(collection=models.COLLECTION))
 
@@ -481,7 +482,7 @@ def _all(world: World) -> list[Any]:
 def test_a_task_that_changes_all_the_time_is_given_up_for_now(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "PAUSE", 0)
+    monkeypatch.setattr(retry, "PAUSE", 0)
     task = world.queued()
 
     class Restless:

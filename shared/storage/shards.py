@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 
-from shared.store import Filter
+from shared.storage.store import Filter
 
 SHARDS = 30  # as many disjunctions as Firestore admits in one query
 FIELD = "shard"  # of a task's document: set when it is made, and never changed

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import errors
-from shared.backends import sqlite
-from shared.store import MISSING, Delete, Document, Patch, Put, Query, Total, Write
+from shared.storage.sqlite import database
+from shared.storage.store import MISSING, Delete, Document, Patch, Put, Query, Total, Write
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -39,7 +39,7 @@ class EmbeddedStore:
     """Implements `shared.store.Store`."""
 
     def __init__(self, path: str) -> None:
-        self._database = sqlite.Database(path, SCHEMA)
+        self._database = database.Database(path, SCHEMA)
 
     def get(self, path: str) -> Document:
         """See `Store.get`."""
@@ -49,7 +49,7 @@ class EmbeddedStore:
     def commit(self, writes: Sequence[Write]) -> int:
         """See `Store.commit`; the commit's time never stands still, whatever the clock does."""
         with self._database.exclusive() as connection:
-            version = sqlite.now()
+            version = database.now()
             before = {write.path: _read(connection, write.path) for write in writes}
             for write in writes:
                 found = before[write.path].version
@@ -65,7 +65,7 @@ class EmbeddedStore:
         sql, values = _select(query)
         with self._database.reading() as connection:
             rows = connection.execute(sql, values).fetchall()
-        read_at = sqlite.now()
+        read_at = database.now()
         return [
             Document(
                 path=f"{query.collection}/{id_}",
@@ -82,7 +82,7 @@ class EmbeddedStore:
         column = _column(sum_field)
         where += f" AND {column} IS NOT NULL"
         with self._database.exclusive() as connection:
-            read_at = sqlite.now()
+            read_at = database.now()
             row = connection.execute(
                 f"SELECT count(*), coalesce(sum({column}), 0) FROM documents WHERE {where}", values
             ).fetchone()
@@ -108,7 +108,7 @@ def _read(connection: sqlite3.Connection, path: str) -> Document:
         "SELECT data, version FROM documents WHERE collection = ? AND id = ?", (collection, id_)
     ).fetchone()
     data, version = (_loads(row[0]), row[1]) if row else ({}, MISSING)
-    return Document(path=path, data=data, version=version, read_at=sqlite.now())
+    return Document(path=path, data=data, version=version, read_at=database.now())
 
 
 def _apply(

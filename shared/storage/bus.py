@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 
 class Bus(Protocol):
@@ -15,3 +16,15 @@ class Bus(Protocol):
         Once it returns, the message is durable. Raises `errors.Unavailable`, and then the message
         may have been published or not.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """A message as it was pushed."""
+
+    data: Any  # the JSON that it carries
+    attributes: Mapping[str, str]
+    id: str
+    published_at: int | None  # microseconds since the epoch
+    attempt: int | None  # deliveries so far, where the subscription has a dead-letter policy
+    subscription: str

@@ -9,10 +9,10 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from shared.backends import grpcs
-from shared.store import Patch, Query
+from shared.storage.google import channel
+from shared.storage.store import Patch, Query
 
-with grpcs.bare("google.cloud.firestore_v1"):
+with channel.bare("google.cloud.firestore_v1"):
     from google.cloud.firestore_v1.types import document as documents, query as queries
 
 SECOND = 1_000_000  # microseconds

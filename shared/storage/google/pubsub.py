@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import grpc
 
 from shared import errors
-from shared.backends import grpcs
+from shared.storage.google import channel as channels
 
-with grpcs.bare("google.pubsub_v1"):
+with channels.bare("google.pubsub_v1"):
     from google.pubsub_v1.types import pubsub
 
 Request, Response = pubsub.PublishRequest.pb(), pubsub.PublishResponse.pb()
@@ -19,7 +19,7 @@ class PubSubBus:
     """Implements `shared.bus.Bus`."""
 
     def __init__(self, emulator_host: str = "") -> None:
-        channel = grpcs.channel("pubsub.googleapis.com", emulator_host)
+        channel = channels.channel("pubsub.googleapis.com", emulator_host)
         self._publish = channel.unary_unary(
             "/google.pubsub.v1.Publisher/Publish",
             request_serializer=Request.SerializeToString,
@@ -33,8 +33,8 @@ class PubSubBus:
         message.attributes.update(attributes)
         try:
             answer = self._publish(
-                request, timeout=grpcs.CALL, metadata=(grpcs.routing(topic=topic),)
+                request, timeout=channels.CALL, metadata=(channels.routing(topic=topic),)
             )
         except grpc.RpcError as error:
-            raise errors.Unavailable(f"Pub/Sub: {grpcs.reason(error)}") from error
+            raise errors.Unavailable(f"Pub/Sub: {channels.reason(error)}") from error
         return str(answer.message_ids[0])

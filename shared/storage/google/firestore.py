@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 
 from shared import errors
-from shared.backends import firestore_wire as wire, grpcs
-from shared.store import MISSING, Delete, Document, Put, Query, Total, Write
+from shared.storage.google import channel as channels, codec as wire
+from shared.storage.store import MISSING, Delete, Document, Put, Query, Total, Write
 
-with grpcs.bare("google.cloud.firestore_v1"):
+with channels.bare("google.cloud.firestore_v1"):
     from google.cloud.firestore_v1.types import firestore as messages
 
 BROKEN = 0.1  # seconds before a listener that broke is opened anew
@@ -40,11 +40,11 @@ class FirestoreStore:
         self._root = f"{self._database}/documents"
         self._metadata = [
             ("google-cloud-resource-prefix", self._database),
-            grpcs.routing(database=self._database),
+            channels.routing(database=self._database),
         ]
         if emulator_host:
             self._metadata.append(("authorization", "Bearer owner"))
-        channel = grpcs.channel("firestore.googleapis.com", emulator_host)
+        channel = channels.channel("firestore.googleapis.com", emulator_host)
         one, many = channel.unary_unary, channel.unary_stream
         self._commit = _method(one, "Commit", Commit, Committed)
         self._get = _method(many, "BatchGetDocuments", Get, Got)
@@ -143,7 +143,7 @@ class FirestoreStore:
         return self.get(path) if change == Change.CURRENT else None
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
-        return method(request, timeout=grpcs.CALL, metadata=self._metadata)
+        return method(request, timeout=channels.CALL, metadata=self._metadata)
 
     def _name(self, path: str) -> str:
         return f"{self._root}/{path}"
@@ -194,4 +194,4 @@ def _translated() -> Iterator[None]:
             raise errors.Conflict(error.details()) from error
         if error.code() == Code.INVALID_ARGUMENT:
             raise errors.Error(f"Firestore refuses it: {error.details()}") from error
-        raise errors.Unavailable(f"Firestore: {grpcs.reason(error)}") from error
+        raise errors.Unavailable(f"Firestore: {channels.reason(error)}") from error

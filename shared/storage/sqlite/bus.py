@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.backends import sqlite
+from shared.storage.sqlite import database
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS subscriptions (
@@ -40,7 +40,7 @@ class Queue:
 
     def __init__(self, path: str) -> None:
         # A file of their own beside the store's: neither waits for who writes to the other.
-        self._database = sqlite.Database(f"{path}.bus", SCHEMA)
+        self._database = database.Database(f"{path}.bus", SCHEMA)
 
     def subscribe(
         self, name: str, topic: str, attribute_filter: Mapping[str, str] | None = None
@@ -55,7 +55,7 @@ class Queue:
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         """See `Bus.publish`; a topic without a subscription keeps nothing, as in Pub/Sub."""
-        message_id, now = str(secrets.randbits(63)), sqlite.now()
+        message_id, now = str(secrets.randbits(63)), database.now()
         with self._database.exclusive() as connection:
             rows = connection.execute(
                 "SELECT name, filter FROM subscriptions WHERE topic = ?", (topic,)
@@ -70,7 +70,7 @@ class Queue:
 
     def pull(self, subscription: str, limit: int, ack_deadline_seconds: float) -> list[Delivery]:
         """Messages that are due, hidden from other pulls until their ack deadline has passed."""
-        now = sqlite.now()
+        now = database.now()
         due = (
             "SELECT row FROM messages WHERE subscription = ? AND visible_at <= ?"
             " ORDER BY visible_at LIMIT ?"
@@ -105,7 +105,7 @@ class Queue:
 
     def nack(self, ack_id: str, delay_seconds: float) -> None:
         """Delivers the message again after a delay, unless a later delivery is under way."""
-        visible_at = sqlite.now() + int(delay_seconds * SECOND)
+        visible_at = database.now() + int(delay_seconds * SECOND)
         with self._database.exclusive() as connection:
             connection.execute(
                 "UPDATE messages SET visible_at = ? WHERE row = ? AND attempt = ?",

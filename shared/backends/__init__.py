@@ -1,1 +1,0 @@
-"""Adapters: each implements a port of `shared`, and is named in `shared.services` alone."""
