@@ -20,7 +20,7 @@ from aiohttp import web
 
 from emulators import faults, journal, topology
 from emulators.layout import Layout
-from shared import errors, errors as errorss, log, schemas, strictjson
+from shared import errors, log, schemas, strictjson
 
 LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 OURS = (None, "none", "same-origin")  # Sec-Fetch-Site of a request that no other site made
@@ -92,11 +92,11 @@ class Control:
     def _fault(self, agent: str, asked: Mapping[str, Any]) -> None:
         kind, trace, times = asked.get("kind"), asked.get("traceId"), asked.get("times", 1)
         if kind not in faults.KINDS:
-            errorss.refuse([("kind", f"must be one of {', '.join(faults.KINDS)}")])
+            errors.refuse([("kind", f"must be one of {', '.join(faults.KINDS)}")])
         if not isinstance(trace, str) or not trace:
-            errorss.refuse([("traceId", "must be that of the task to come")])
+            errors.refuse([("traceId", "must be that of the task to come")])
         if not isinstance(times, int) or not 1 <= times <= 100:
-            errorss.refuse([("times", "must be a whole number from 1 to 100")])
+            errors.refuse([("times", "must be a whole number from 1 to 100")])
         self._strike(f"sub-{self._known(agent)}", kind, times, trace)
 
     def _signal(self, agent: str, number: signal.Signals) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared import budgets, errors, log, models, orders, tasks, transitions
-from shared.messages import Outcome
-from shared.models import Task
+from shared import budgets, errors, log, orders
 from shared.runtime import Services
+from shared.tasks import commits, record, transitions
+from shared.tasks.record import Outcome, Task
 
 MOVES = 5  # of one task from purse to purse, in one go
 
@@ -28,7 +28,7 @@ def place(services: Services, task: Task) -> tuple[Task, bool]:
             raise
         return found, True
     try:
-        created, replayed = tasks.create(services, named)
+        created, replayed = commits.create(services, named)
     except errors.KeyReused:
         give_back(services, named)
         raise
@@ -49,14 +49,14 @@ def earlier(services: Services, order: Mapping[str, Any], owner: str) -> Task | 
     if not key:
         return None
     same = orders.fingerprint(agent, order["budgetCents"], order)
-    id_ = models.keyed_id(owner, agent, key)
+    id_ = record.keyed_id(owner, agent, key)
     asked = Task(id=id_, agent=agent, idempotency_key=key, fingerprint=same)
     return _made_before(services, asked)
 
 
 def _made_before(services: Services, task: Task) -> Task | None:
-    current = models.from_document(services.store.get(task.path))
-    return tasks.replayed(current, task) if current else None
+    current = record.from_document(services.store.get(task.path))
+    return commits.replayed(current, task) if current else None
 
 
 def secured(services: Services, task: Task) -> Task:
@@ -64,8 +64,8 @@ def secured(services: Services, task: Task) -> Task:
     while True:
         try:
             return admitted(services, task)
-        except (tasks.Lost, errors.TaskEnded, errors.Fenced):  # the sweep, a cancellation
-            task = tasks.get(services, task.id)
+        except (commits.Lost, errors.TaskEnded, errors.Fenced):  # the sweep, a cancellation
+            task = commits.get(services, task.id)
 
 
 def admitted(services: Services, task: Task) -> Task:
@@ -86,8 +86,8 @@ def admitted(services: Services, task: Task) -> Task:
             purse = budgets.open_purse(services, task.account, task.budget, task.budget, task.owner)
         except (errors.BudgetExceeded, errors.UnknownAccount, errors.Forbidden) as error:
             refusal = transitions.fault("budget_exceeded", error.detail)
-            return tasks.finish(services, task, Outcome(status="failed", error=refusal))
-        task = tasks.move(services, task, _naming(task, purse))
+            return commits.finish(services, task, Outcome(status="failed", error=refusal))
+        task = commits.move(services, task, _naming(task, purse))
     raise errors.Unavailable("the store is slower than a purse lasts: see PURSE_SECONDS")
 
 

@@ -14,27 +14,21 @@ from shared import (
     admission,
     attempts,
     callers,
-    endings,
     endpoint,
     errors,
-    errors as errorss,
-    hops,
     log,
-    models,
     money,
     orders,
     push,
     runtime,
     schemas,
-    tasks,
-    transitions,
 )
 from shared.attempts import Agent, Failure as Failure, Work
 from shared.context import Context
-from shared.messages import Outcome
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage import bus
+from shared.tasks import commits, endings, messages, publish, record, transitions, view
+from shared.tasks.record import Outcome, Task
 
 LEASE = 60.0  # seconds an attempt owns its task; keep it above the function's timeout
 RUN = schemas.Run()
@@ -85,25 +79,25 @@ def _pushed(this: Agent, pushed: bus.Pushed) -> None:
     try:
         task = _begin(current, this, _order(pushed), delivery=delivery)
     except transitions.Refused as refused:
-        hops.publish_result(current, refused.task, refused.outcome)
-        log.event("refused", **hops.about(refused.task), **(refused.outcome.error or {}))
+        publish.to_results(current, refused.task, refused.outcome)
+        log.event("refused", **view.about(refused.task), **(refused.outcome.error or {}))
         return
     except (errors.TaskEnded, errors.InProgress) as taken:
-        log.event("left alone", **hops.about(taken.task), code=taken.code, detail=taken.detail)
+        log.event("left alone", **view.about(taken.task), code=taken.code, detail=taken.detail)
         return
     if task.terminal:
         endings.announce(current, task)
         return
-    log.event("running", **hops.about(task))
+    log.event("running", **view.about(task))
     context = Context(current, task, this.lease)
     attempt = attempts.run(current, this, context)
     if attempt is None:
         return
     if attempt.retryable and context.attempt < context.task.max_attempts:
         try:
-            tasks.release(current, context.task, attempt.error or {})
+            commits.release(current, context.task, attempt.error or {})
         except (errors.Fenced, errors.TaskEnded) as fenced:
-            log.event("fenced", **hops.about(context.task), detail=fenced.detail)
+            log.event("fenced", **view.about(context.task), detail=fenced.detail)
             return
         raise errors.AttemptFailed(f"attempt {context.attempt} failed: another one follows")
     _deliver(current, context.task, attempt)
@@ -112,9 +106,9 @@ def _pushed(this: Agent, pushed: bus.Pushed) -> None:
 def _deliver(current: Services, task: Task, outcome: Outcome) -> None:
     """Publishes the result; where Pub/Sub is away, settles the task here: the work is paid for."""
     try:
-        hops.publish_result(current, task, outcome)
+        publish.to_results(current, task, outcome)
     except errors.Unavailable as error:
-        log.event("not published", "WARNING", **hops.about(task), detail=error.detail)
+        log.event("not published", "WARNING", **view.about(task), detail=error.detail)
         with contextlib.suppress(errors.Fenced):
             _settle(current, task, outcome)
 
@@ -133,14 +127,14 @@ def _run(this: Agent, request: flask.Request) -> flask.Response:
     except transitions.Refused as refused:
         task = _settle(current, refused.task, refused.outcome)
     except errors.TaskEnded as ended:
-        return endpoint.answer(ended.task.view(), headers=replayed)
+        return endpoint.answer(view.shown(ended.task), headers=replayed)
     except errors.InProgress as taken:
         task = _awaited(current, taken.task)
-        return endpoint.answer(task.view(), 200 if task.terminal else 202, replayed)
+        return endpoint.answer(view.shown(task), 200 if task.terminal else 202, replayed)
     else:
         if not task.terminal:
             task = _performed(current, this, task)
-    return endpoint.answer(task.view(), 200 if task.terminal else 202)
+    return endpoint.answer(view.shown(task), 200 if task.terminal else 202)
 
 
 def _order(pushed: bus.Pushed) -> dict[str, Any]:
@@ -152,7 +146,7 @@ def _order(pushed: bus.Pushed) -> dict[str, Any]:
 
 def _check_agent(this: Agent, order: Mapping[str, Any]) -> None:
     if order.get("agent", this.name) != this.name:
-        errorss.refuse([("agent", f"this is {this.name}, not {order['agent']}")])
+        errors.refuse([("agent", f"this is {this.name}, not {order['agent']}")])
 
 
 def _begin(
@@ -164,18 +158,18 @@ def _begin(
     """
     _check_agent(this, order)
     if "taskId" in order:
-        told = orders.known(order, this.name)
-        return tasks.claim(current, told, this.cost, this.lease, this.max_attempts)
+        told = messages.told(order, this.name)
+        return commits.claim(current, told, this.cost, this.lease, this.max_attempts)
     task = orders.task(current, order, agent=this.name, owner=owner)
     if delivery and not task.idempotency_key:
-        task = replace(task, id=models.keyed_id("delivery", delivery))
+        task = replace(task, id=record.keyed_id("delivery", delivery))
     task = replace(task, max_attempts=this.max_attempts or task.max_attempts)
     if task.account or current.config.require_account:
         # Money first: only an admitted task may run, also one that an earlier delivery has made.
         task = admission.secured(current, admission.place(current, task)[0])
-        return task if task.terminal else tasks.claim(current, task, this.cost, this.lease)
-    task, replayed = tasks.create_running(current, task, this.cost, this.lease)
-    return tasks.claim(current, task, this.cost, this.lease) if replayed else task
+        return task if task.terminal else commits.claim(current, task, this.cost, this.lease)
+    task, replayed = commits.create_running(current, task, this.cost, this.lease)
+    return commits.claim(current, task, this.cost, this.lease) if replayed else task
 
 
 def _performed(current: Services, this: Agent, task: Task) -> Task:
@@ -184,12 +178,12 @@ def _performed(current: Services, this: Agent, task: Task) -> Task:
     if attempt is not None:
         with contextlib.suppress(errors.Fenced):
             return _settle(current, context.task, attempt)
-    return tasks.get(current, task.id)  # it goes on by itself, or was taken from this attempt
+    return commits.get(current, task.id)  # it goes on by itself, or was taken from this attempt
 
 
 def _settle(current: Services, task: Task, outcome: Outcome) -> Task:
     try:
-        task = tasks.finish(current, task, outcome)
+        task = commits.finish(current, task, outcome)
     except errors.TaskEnded as ended:
         taken: Task = ended.task
         return taken
@@ -203,7 +197,7 @@ def _awaited(current: Services, task: Task) -> Task:
     One that waits for its children does so in no process.
     """
     if task.status != "waiting":
-        task = tasks.awaited(current, task, current.config.agent_timeout_seconds)
+        task = commits.awaited(current, task, current.config.agent_timeout_seconds)
     if not task.terminal and task.status != "waiting":
         raise errors.InProgress("another attempt is running: ask again", retryAfter=1)
     return task

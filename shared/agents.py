@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from shared import hops, log, messages, models
-from shared.models import Task
+from shared import log
 from shared.runtime import Services
+from shared.tasks import messages, record, view
+from shared.tasks.record import Task
 
 CONNECT = 5.0  # seconds
 
@@ -27,8 +28,8 @@ def run(services: Services, task: Task) -> Task:
         )
         answer.raise_for_status()
     except requests.RequestException as error:
-        log.event("agent did not answer", "WARNING", **hops.about(task), detail=str(error))
-    return models.from_document(services.store.get(task.path)) or task
+        log.event("agent did not answer", "WARNING", **view.about(task), detail=str(error))
+    return record.from_document(services.store.get(task.path)) or task
 
 
 def _identity(services: Services, url: str) -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from marshmallow import INCLUDE, RAISE, Schema, fields, validate
 
-from shared import ledgers, models
+from shared import ledgers
+from shared.tasks import record
 
 _STATES = ("pending", "delivered", "gone", "failed")
 
@@ -74,7 +75,7 @@ class Task(Schema):
     taskId = _text("32 hexadecimal digits", required=True)  # noqa: N815
     agent = _text("who does it", required=True)
     owner = _text("the e-mail of who dispatched it, where callers are told apart")
-    status = fields.String(required=True, validate=validate.OneOf(models.STATUSES))
+    status = fields.String(required=True, validate=validate.OneOf(record.STATUSES))
     attempts = fields.Integer(required=True)
     budgetCents = _cents("the most that all attempts together may cost")  # noqa: N815
     heldCents = _cents("of the budget, what it holds now; 0 once it has ended")  # noqa: N815

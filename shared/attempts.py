@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import children, errors, hops, limits, log, schemas, strictjson, tasks, transitions
+from shared import children, errors, limits, log, schemas, strictjson
 from shared.children import Suspension
 from shared.context import Context, Continuation
-from shared.messages import Outcome
-from shared.models import Task
 from shared.runtime import Services
+from shared.tasks import commits, publish, transitions, view
+from shared.tasks.record import Outcome, Task
 
 Work = Callable[[Any, Context], Any]
 
@@ -56,8 +56,8 @@ def run(current: Services, this: Agent, context: Context) -> Attempt | None:
             children.suspend(current, context.task, waiting.children)
         except Continuation as later:
             _go_on(current, context.task, later.state)
-    except (errors.Fenced, errors.TaskEnded, tasks.Lost) as fenced:
-        log.event("fenced", **hops.about(context.task), detail=fenced.detail)
+    except (errors.Fenced, errors.TaskEnded, commits.Lost) as fenced:
+        log.event("fenced", **view.about(context.task), detail=fenced.detail)
     except errors.Error as error:  # had it been written after all, the attempt is fenced off
         return replace(_failed(error.code, error.detail), retryable=error.retryable)
     return None
@@ -66,7 +66,7 @@ def run(current: Services, this: Agent, context: Context) -> Attempt | None:
 def _go_on(current: Services, task: Task, state: str) -> None:
     """Leaves the task to a fresh delivery."""
     paused = transitions.paused(current, task, "continued")
-    hops.publish_soon(current, tasks.move(current, task, replace(paused, state=state)))
+    publish.to_agent_soon(current, commits.move(current, task, replace(paused, state=state)))
 
 
 def _outcome(this: Agent, context: Context) -> Attempt:
@@ -83,7 +83,7 @@ def _outcome(this: Agent, context: Context) -> Attempt:
         return replace(_failed(error.code, error.detail), retryable=error.retryable)
     except Exception as error:
         told = {"exception": repr(error), "stack": log.stack(error)}
-        log.event("attempt failed", "WARNING", **hops.about(context.task), **told)
+        log.event("attempt failed", "WARNING", **view.about(context.task), **told)
         detail = f"{type(error).__name__}: {error}"
         return replace(_failed("agent_error", detail), retryable=True)
     try:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
-from shared import errors, ledgers, log, models, money
+from shared import errors, ledgers, log, money
 from shared.clock import SECOND
 from shared.ledgers import Account, Ledger, Purse
 from shared.runtime import Services
 from shared.storage import retry
 from shared.storage.store import Filter, Put, Query, Total, pages
+from shared.tasks import record
 
 MARGIN = 0.2  # of a purse's life: so long before its end nothing more is handed out, or up to
 # twice as long: processes that started together must not come back to the ledger together
@@ -246,4 +247,4 @@ def _changed(
 
 def _total(services: Services, purse: str, *, still_open: bool) -> Total:
     where: list[Filter] = [("purse", "==", purse), ("open", "==", still_open)]
-    return services.store.total(Query(collection=models.COLLECTION, where=where), "held")
+    return services.store.total(Query(collection=record.COLLECTION, where=where), "held")

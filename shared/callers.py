@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import flask
 
-from shared import errors, oidc, runtime, tasks
-from shared.models import Task
+from shared import errors, oidc, runtime
 from shared.runtime import Services
+from shared.tasks import commits
+from shared.tasks.record import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Caller:
 
     def task(self, current: Services, task_id: str) -> Task:
         """A task of theirs; another's is as unknown as none: `errors.UnknownTask`."""
-        task = tasks.get(current, task_id)
+        task = commits.get(current, task_id)
         if not self.admin and task.owner != self.id:
             raise errors.UnknownTask(f"there is no task {task_id}")
         return task

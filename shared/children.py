@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import errors, hops, limits, log, models, money, orders, strictjson, tasks, transitions
+from shared import errors, limits, log, money, orders, strictjson
 from shared.clock import SECOND
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage.store import Put, Write
+from shared.tasks import commits, publish, record, transitions, view
+from shared.tasks.record import Task
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def results(
         made = _made(services, parent, keys, calls)
         transitions.called(services, parent, made)  # refused here, the agent may do otherwise
         raise Suspension(made)
-    ended = [tasks.get(services, known[key]["taskId"]) for key in keys]
+    ended = [commits.get(services, known[key]["taskId"]) for key in keys]
     for task, call in zip(ended, calls, strict=True):
         if task.fingerprint != _fingerprint(call):
             raise errors.Invalid(f"call {task.parent_key} asks for something else than before")
@@ -95,10 +96,10 @@ def suspend(services: Services, parent: Task, children: Mapping[str, Task]) -> N
     """
     after = transitions.called(services, parent, children)
     puts: list[Write] = [Put(child.path, child.fields()) for child in children.values()]
-    parent = tasks.move(services, parent, after, *puts)
-    log.event("waiting", **hops.about(parent), children=len(children))
+    parent = commits.move(services, parent, after, *puts)
+    log.event("waiting", **view.about(parent), children=len(children))
     for child in children.values():
-        hops.publish_soon(services, replace(child, version=parent.version))
+        publish.to_agent_soon(services, replace(child, version=parent.version))
 
 
 def _made(
@@ -137,7 +138,7 @@ def _child(services: Services, parent: Task, key: str, call: Call) -> Task:
     if call.ttl is not None:
         until = min(until, now + int(call.ttl * SECOND))
     return Task(
-        id=models.keyed_id("child", f"{parent.id}/{key}"),
+        id=record.keyed_id("child", f"{parent.id}/{key}"),
         agent=call.agent,
         owner=parent.owner,
         payload=payload,

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
-from shared import children, errors, limits, money, steps, strictjson, tasks, transitions
+from shared import children, errors, limits, money, steps, strictjson
 from shared.clock import SECOND
-from shared.models import Task
 from shared.runtime import Services
+from shared.tasks import commits, transitions
+from shared.tasks.record import Task
 
 PROGRESS_PAUSE = SECOND  # microseconds between two writes of progress at least
 
@@ -240,7 +241,7 @@ class Context:
         with self._lock:
             self._check_deadline()
             if not self._whole:
-                current = tasks.get(self._services, self.task.id)
+                current = commits.get(self._services, self.task.id)
                 if current.version != self.task.version:
                     raise _fenced()
                 self.task, self._whole = current, True
@@ -261,8 +262,8 @@ class Context:
             wake_at = min(lease_until, self.task.deadline)
             after = replace(transition(self.task), lease_until=lease_until, wake_at=wake_at)
             try:
-                self.task = tasks.move(self._services, self.task, after)
-            except tasks.Lost:
+                self.task = commits.move(self._services, self.task, after)
+            except commits.Lost:
                 raise _fenced() from None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared import endings, errors, hops, log, models, push, schemas, strictjson, tasks, transitions
-from shared.messages import Outcome
-from shared.models import Task
+from shared import errors, log, strictjson
 from shared.runtime import Services
 from shared.storage import bus
+from shared.tasks import commits, dead_letters, endings, publish, record, transitions, view
+from shared.tasks.record import Outcome, Task
 
 MOST_REVIVALS = 10  # of one message
 
@@ -19,10 +19,10 @@ def revive(services: Services, pushed: bus.Pushed) -> None:
     A task is published anew from the store, or failed where it may not run again, which frees its
     money. A result or a callback is published as it was, a limited number of times.
     """
-    push.record(pushed.id, "dead_letter", f"from {_source(pushed)}", _kept(pushed))
+    dead_letters.keep(pushed.id, "dead_letter", f"from {_source(pushed)}", _kept(pushed))
     task = _task(services, pushed)
     if task is not None and task.terminal and not task.owes_callback:
-        log.event("dead letter of an ended task", **hops.about(task))
+        log.event("dead letter of an ended task", **view.about(task))
     elif task is not None and _hop(pushed) == "tasks":
         _again(services, task)
     else:
@@ -33,21 +33,21 @@ def _again(services: Services, task: Task) -> None:
     try:
         if services.now() >= task.deadline:
             late = transitions.fault("expired", "its message could not be delivered in time")
-            ended = tasks.finish(services, task, Outcome(status="expired", error=late))
+            ended = commits.finish(services, task, Outcome(status="expired", error=late))
             endings.announce(services, ended)
         elif task.status == "queued" and task.attempts >= task.max_attempts:
             dead = task.error or transitions.fault(
                 "dead_letter", "its message could not be delivered"
             )
-            ended = tasks.finish(services, task, Outcome(status="failed", error=dead))
+            ended = commits.finish(services, task, Outcome(status="failed", error=dead))
             endings.announce(services, ended)
         elif task.status == "queued":
-            hops.publish_task(
-                services, tasks.move(services, task, transitions.woken(services, task))
+            publish.to_agent(
+                services, commits.move(services, task, transitions.woken(services, task))
             )
-            log.event("published again", **hops.about(task))
-    except (tasks.Lost, errors.TaskEnded, errors.Fenced):
-        log.event("left alone", **hops.about(task))  # somebody else has moved it on
+            log.event("published again", **view.about(task))
+    except (commits.Lost, errors.TaskEnded, errors.Fenced):
+        log.event("left alone", **view.about(task))  # somebody else has moved it on
 
 
 def _forward(services: Services, pushed: bus.Pushed) -> None:
@@ -65,15 +65,15 @@ def _forward(services: Services, pushed: bus.Pushed) -> None:
 
 def _task(services: Services, pushed: bus.Pushed) -> Task | None:
     task_id = pushed.data.get("taskId") if isinstance(pushed.data, dict) else None
-    if not isinstance(task_id, str) or not schemas.TASK_ID.fullmatch(task_id):
+    if not isinstance(task_id, str) or not record.ID.fullmatch(task_id):
         return None
-    return models.from_document(services.store.get(models.path(task_id)))
+    return record.from_document(services.store.get(record.path(task_id)))
 
 
 def _hop(pushed: bus.Pushed) -> str:
     """The hop it died on: as its sender says, or as it looks."""
     named = pushed.attributes.get("hop")
-    if named in hops.HOPS:
+    if named in publish.HOPS:
         return named
     return "results" if isinstance(pushed.data, dict) and "status" in pushed.data else "tasks"
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared import callbacks, errors, hops, log, messages, push, tasks
+from shared import callbacks, errors, log
 from shared.clock import SECOND
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage import retry
+from shared.tasks import commits, dead_letters, messages, publish, view
+from shared.tasks.record import Task
 
 FIRST_PAUSE = 10  # seconds after the first failure, doubling; as Pub/Sub's own
 LONGEST_PAUSE = 600  # seconds
@@ -26,11 +27,11 @@ def deliver(services: Services, task_id: str) -> Task:
     Returns the task once there is nothing more to do. Raises `errors.CallbackFailed`, with the
     seconds to wait as `retryAfter`, where it must be tried again; `errors.UnknownTask`.
     """
-    task = tasks.get(services, task_id)
+    task = commits.get(services, task_id)
     if task.owes_callback and task.callback_url:
         _check_pause(services, task)
         task = _noted(services, task, _sent(services, task, task.callback_url))
-        log.event(f"callback {(task.callback or {})['state']}", **hops.about(task))
+        log.event(f"callback {(task.callback or {})['state']}", **view.about(task))
         _check_pause(services, task)
     _record_failure(task)  # at a second delivery too: the first may have died just before
     return task
@@ -48,14 +49,14 @@ def again(services: Services, task_id: str) -> Task:
         fresh = {"state": "pending", "attempts": 0}
         return replace(task, callback=fresh, wake_at=services.now() + GRACE)
 
-    task = _moved(services, tasks.get(services, task_id), pending)
-    hops.publish_callback(services, task)
+    task = _moved(services, commits.get(services, task_id), pending)
+    publish.to_callback(services, task)
     return task
 
 
 def event(task: Task) -> Mapping[str, Any]:
     """The webhook's body: the same at every try."""
-    told = {name: told for name, told in task.view().items() if name not in CHANGING}
+    told = {name: told for name, told in view.shown(task).items() if name not in CHANGING}
     return {"type": f"task.{task.status}", "timestamp": told["endedAt"], "data": told}
 
 
@@ -108,8 +109,8 @@ def _moved(services: Services, task: Task, change: Callable[[Task], Task]) -> Ta
         if after is task:
             return task
         try:
-            return tasks.move(services, task, after)
-        except tasks.Lost as lost:
+            return commits.move(services, task, after)
+        except commits.Lost as lost:
             if lost.current is None:
                 raise errors.UnknownTask(f"there is no task {task.id}") from None
             task = lost.current
@@ -121,4 +122,4 @@ def _record_failure(task: Task) -> None:
     callback = task.callback or {}
     if callback.get("state") in ("failed", "gone"):
         kept = {"taskId": task.id, "url": task.callback_url}
-        push.record(f"callback-{task.id}", "callback_failed", callback["detail"], kept)
+        dead_letters.keep(f"callback-{task.id}", "callback_failed", callback["detail"], kept)

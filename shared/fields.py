@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, validate
 
-from shared import limits as limitss, money
+from shared import limits, money
 from shared.clock import SECOND
 
 WHOLE = re.compile(r"[0-9]{1,9}")
@@ -106,14 +106,14 @@ class Seconds(_Strict):
     described: Mapping[str, Any] = {
         "type": "number",
         "exclusiveMinimum": 0,
-        "maximum": limitss.TTL,
+        "maximum": limits.TTL,
         "description": "seconds from now to the deadline",
     }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         seconds = super()._deserialize(value, *args, **kwargs)
-        if not 0 < seconds <= limitss.TTL:
-            raise ValidationError(f"must be more than 0 and at most {limitss.TTL} seconds")
+        if not 0 < seconds <= limits.TTL:
+            raise ValidationError(f"must be more than 0 and at most {limits.TTL} seconds")
         micros: int = round(seconds * SECOND)
         return micros
 
@@ -126,7 +126,7 @@ class UnixTime(_Strict):
         "type": "number",
         "minimum": 0,
         "exclusiveMaximum": MILLISECONDS,
-        "description": f"the deadline in Unix seconds, at most {limitss.TTL} seconds from now",
+        "description": f"the deadline in Unix seconds, at most {limits.TTL} seconds from now",
     }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:

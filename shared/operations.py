@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from shared import errors, schemas
+from shared.tasks import record
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 
@@ -23,7 +24,7 @@ def _in_path(name: str, pattern: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-_TASK_ID = _in_path("taskId", schemas.TASK_ID.pattern)
+_TASK_ID = _in_path("taskId", record.ID.pattern)
 _ACCOUNT = _in_path("account", schemas.ACCOUNT)
 _KEY = {
     "name": "Idempotency-Key",

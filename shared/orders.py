@@ -11,19 +11,11 @@ from typing import Any
 import flask
 from marshmallow import Schema
 
-from shared import (
-    callbacks,
-    endpoint,
-    errors,
-    errors as errorss,
-    limits,
-    models,
-    schemas,
-    strictjson,
-)
+from shared import callbacks, endpoint, errors, limits, schemas, strictjson
 from shared.clock import SECOND
-from shared.models import Task
 from shared.runtime import Services
+from shared.tasks import messages, record
+from shared.tasks.record import Task
 
 HEX32 = re.compile(r"[0-9a-f]{32}")
 
@@ -61,10 +53,10 @@ def task(services: Services, order: Mapping[str, Any], *, agent: str, owner: str
     until = deadline(services, order, now)
     trace_id, traceparent = trace(order)
     return Task(
-        id=models.keyed_id(owner, agent, key) if key else services.new_id(),
+        id=record.keyed_id(owner, agent, key) if key else services.new_id(),
         agent=agent,
         owner=owner,
-        payload=_payload(order),
+        payload=messages.payload(order),
         deadline=until,
         budget=budget,
         held=budget,
@@ -79,43 +71,6 @@ def task(services: Services, order: Mapping[str, Any], *, agent: str, owner: str
         created_at=now,
         wake_at=first_wake(services, until, now),
     )
-
-
-def known(order: Mapping[str, Any], default_agent: str) -> Task:
-    """The task of a run object that names it, as far as its message tells."""
-    return Task(
-        id=order["taskId"],
-        agent=order.get("agent", default_agent),
-        owner=order.get("owner", ""),
-        version=order.get("version", 0),
-        payload=_payload(order),
-        deadline=order.get("ttl", 0),
-        budget=order.get("budgetCents", 0),
-        held=order.get("budgetCents", 0),
-        charged=order.get("chargedCents", 0),
-        attempts=order.get("attempts", 0),
-        max_attempts=order.get("maxAttempts", 1),
-        idempotency_key=order.get("idempotencyKey"),
-        trace_id=order.get("traceId", ""),
-        traceparent=order.get("traceparent"),
-        callback_url=order.get("callbackUrl"),
-        account=order.get("account"),
-        parent=order.get("parent"),
-        parent_key=order.get("parentKey"),
-        depth=order.get("depth", 0),
-        resumed=order.get("resumed"),
-    )
-
-
-def _payload(order: Mapping[str, Any]) -> str:
-    """The payload as JSON; raises `errors.Invalid` where it leaves no room for a message."""
-    try:
-        text = strictjson.dumps(order["payload"])
-    except ValueError as error:
-        errorss.refuse([("payload", str(error))])
-    if len(text.encode()) > limits.BODY:  # 1e15 has become 1000000000000000.0
-        errorss.refuse([("payload", f"must have at most {limits.BODY} bytes, written out")])
-    return text
 
 
 def deadline(services: Services, order: Mapping[str, Any], now: int) -> int:
@@ -134,7 +89,7 @@ def first_wake(services: Services, until: int, now: int) -> int:
 def require_deadline(order: Mapping[str, Any], now: int) -> None:
     """Raises `errors.Invalid` unless the order names one deadline, and that is still to come."""
     if "ttl" not in order and "ttlSeconds" not in order:
-        errorss.refuse([("ttl", "give ttl (Unix seconds) or ttlSeconds")])
+        errors.refuse([("ttl", "give ttl (Unix seconds) or ttlSeconds")])
     check_deadline(order, now)
 
 
@@ -142,14 +97,14 @@ def check_deadline(order: Mapping[str, Any], now: int) -> None:
     """Raises `errors.Invalid` for two deadlines, or one that is past or too far away."""
     _check_span(order, now)
     if order.get("ttl", now + 1) <= now:
-        errorss.refuse([("ttl", "lies in the past: give Unix seconds that are still to come")])
+        errors.refuse([("ttl", "lies in the past: give Unix seconds that are still to come")])
 
 
 def _check_span(order: Mapping[str, Any], now: int) -> None:
     if "ttl" in order and "ttlSeconds" in order:
-        errorss.refuse([("ttlSeconds", "give either ttl or ttlSeconds")])
+        errors.refuse([("ttlSeconds", "give either ttl or ttlSeconds")])
     if order.get("ttl", now) > now + limits.TTL * SECOND:
-        errorss.refuse([("ttl", f"must be at most {limits.TTL} seconds from now")])
+        errors.refuse([("ttl", f"must be at most {limits.TTL} seconds from now")])
 
 
 def fingerprint(agent: str, budget: int, order: Mapping[str, Any]) -> str:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable
 
 import flask
 
 from shared import endpoint, errors, limits, log, oidc, runtime, schemas, strictjson
 from shared.storage.bus import Pushed
-from shared.storage.store import Put
+from shared.tasks import dead_letters
 
 ENVELOPE = schemas.Push()
-DEAD = "dead_letters"  # the collection of what could not be processed
 
-MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 ACKNOWLEDGED = 204
 
@@ -40,7 +34,7 @@ def route(api: endpoint.Endpoint, *paths: str) -> Callable[[Handler], Handler]:
             try:
                 body = endpoint.raw(request, limits.PUSH)
             except errors.TooLarge as error:  # so it would be at every delivery
-                record("", error.code, error.detail, {"body": _text(error.start)})
+                dead_letters.keep("", error.code, error.detail, {"body": _text(error.start)})
                 return flask.Response(status=ACKNOWLEDGED)
             return _handled(handler, body)
 
@@ -69,7 +63,7 @@ def _handled(handler: Handler, body: bytes) -> flask.Response:
         if "retryAfter" in error.members:  # an account whose money others hold, for now
             raise errors.Unavailable(error.detail, **error.members) from None
         kept = {"body": _text(body)}
-        record(pushed.id if pushed else "", error.code, error.detail, kept)
+        dead_letters.keep(pushed.id if pushed else "", error.code, error.detail, kept)
     return flask.Response(status=ACKNOWLEDGED)
 
 
@@ -99,27 +93,3 @@ def _text(body: bytes) -> str:
 def _traced(pushed: Pushed) -> dict[str, str]:
     known = {name: pushed.attributes.get(name) for name in ("taskId", "traceId")}
     return {name: value for name, value in known.items() if value}
-
-
-def record(message_id: str, code: str, detail: str, kept: Mapping[str, Any]) -> None:
-    """Keeps a message that cannot be processed for the operator; once, if it has an id."""
-    current = runtime.current()
-    log.event("dead letter", "WARNING", code=code, detail=detail)
-    name = message_id if MESSAGE_ID.fullmatch(message_id) else current.new_id()
-    expire_at = datetime.now(UTC) + timedelta(days=current.config.retention_days)
-    document = {
-        "recordedAt": current.now(),
-        "code": code,
-        "detail": detail[: limits.DEAD_LETTER_DETAIL],
-    }
-    document |= {name: _fitting(value) for name, value in kept.items()}
-    document["expireAt"] = expire_at
-    with contextlib.suppress(errors.Conflict):
-        current.store.commit([Put(f"{DEAD}/{name}", document)])
-
-
-def _fitting(value: Any) -> Any:
-    """A text cut to what a document has room for: a replaced byte, a number written out, grow."""
-    if not isinstance(value, str):
-        return value
-    return value.encode()[: limits.DEAD_LETTER_TEXT].decode("utf-8", "ignore")

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared import admission, clock, errors, models, orders, tasks
-from shared.models import Task
+from shared import admission, clock, errors, orders
 from shared.runtime import Services
 from shared.storage import retry
 from shared.storage.store import Patch, Put, Write
+from shared.tasks import commits, record
+from shared.tasks.record import Task
 
 
 def redrive(services: Services, task_id: str, order: Mapping[str, Any]) -> tuple[Task, bool]:
@@ -21,9 +22,9 @@ def redrive(services: Services, task_id: str, order: Mapping[str, Any]) -> tuple
     `errors.UnknownTask`, `errors.NotRedrivable`, or as `admission.hold` does.
     """
     for _ in retry.tries():
-        old = tasks.get(services, task_id)
+        old = commits.get(services, task_id)
         if old.redriven_as:
-            return tasks.get(services, old.redriven_as), True
+            return commits.get(services, old.redriven_as), True
         if old.status not in ("failed", "expired"):
             raise errors.NotRedrivable(f"the task is {old.status}")
         if old.parent:
@@ -35,7 +36,7 @@ def redrive(services: Services, task_id: str, order: Mapping[str, Any]) -> tuple
             new = replace(new, version=services.store.commit(writes))
         except errors.Conflict:
             # Had it landed, with its answer lost, the new task is there, and may have moved on.
-            current = models.from_document(services.store.get(new.path))
+            current = record.from_document(services.store.get(new.path))
             if current is None or current.created_at != new.created_at:
                 admission.give_back(services, new)
                 continue
@@ -51,7 +52,7 @@ def _successor(services: Services, old: Task, order: Mapping[str, Any]) -> Task:
     until = orders.deadline(services, again, now)
     budget = order.get("budgetCents", old.budget)
     return Task(
-        id=models.keyed_id("redrive", old.id),
+        id=record.keyed_id("redrive", old.id),
         agent=old.agent,
         owner=old.owner,
         payload=old.payload,

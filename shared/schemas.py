@@ -9,9 +9,9 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
-from shared import errors, errors as errorss, fields as fieldss, ledgers, models
+from shared import errors, fields as types, ledgers
+from shared.tasks import record
 
-TASK_ID = re.compile(r"[0-9a-f]{32}")
 CODE = r"[a-z][a-z0-9_]{0,63}"  # of a fault
 ACCOUNT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 KEY = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"  # of a step or a call
@@ -25,16 +25,16 @@ TRACEPARENT = r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
 
 
 class _Run(Schema):
-    payload = fieldss.Json(required=True)
-    ttl = fieldss.UnixTime()
-    ttlSeconds = fieldss.Seconds()  # noqa: N815 - fields are named as in the JSON
-    budgetCents = fieldss.Cents()  # noqa: N815
-    idempotencyKey = fieldss.Text(allow_none=True)  # noqa: N815
-    traceId = fieldss.Text(most=128)  # noqa: N815
-    traceparent = fieldss.Text(pattern=TRACEPARENT)
-    callbackUrl = fieldss.Text(pattern=URL, most=2048, allow_none=True)  # noqa: N815
-    account = fieldss.Text(pattern=ACCOUNT, allow_none=True)
-    agent = fieldss.Text(pattern=NAME)
+    payload = types.Json(required=True)
+    ttl = types.UnixTime()
+    ttlSeconds = types.Seconds()  # noqa: N815 - fields are named as in the JSON
+    budgetCents = types.Cents()  # noqa: N815
+    idempotencyKey = types.Text(allow_none=True)  # noqa: N815
+    traceId = types.Text(most=128)  # noqa: N815
+    traceparent = types.Text(pattern=TRACEPARENT)
+    callbackUrl = types.Text(pattern=URL, most=2048, allow_none=True)  # noqa: N815
+    account = types.Text(pattern=ACCOUNT, allow_none=True)
+    agent = types.Text(pattern=NAME)
 
 
 class Dispatch(_Run):
@@ -43,9 +43,9 @@ class Dispatch(_Run):
     class Meta:
         unknown = RAISE
 
-    agent = fieldss.Text(pattern=NAME, required=True)
-    budgetCents = fieldss.Cents(required=True)  # noqa: N815
-    mode = fieldss.Text(pattern="pubsub|http", load_default="pubsub")
+    agent = types.Text(pattern=NAME, required=True)
+    budgetCents = types.Cents(required=True)  # noqa: N815
+    mode = types.Text(pattern="pubsub|http", load_default="pubsub")
 
 
 class Run(_Run):
@@ -54,16 +54,16 @@ class Run(_Run):
     class Meta:
         unknown = EXCLUDE  # a newer dispatcher may say more
 
-    taskId = fieldss.Text(pattern=TASK_ID.pattern)  # noqa: N815
-    version = fieldss.Whole()
-    attempts = fieldss.Whole(most=1000)
-    maxAttempts = fieldss.Whole(most=1000)  # noqa: N815
-    chargedCents = fieldss.Cents()  # noqa: N815
-    owner = fieldss.Text()
-    parent = fieldss.Text(pattern=TASK_ID.pattern)
-    parentKey = fieldss.Text(pattern=KEY)  # noqa: N815
-    depth = fieldss.Whole(most=100)
-    resumed = fieldss.Flag()
+    taskId = types.Text(pattern=record.ID.pattern)  # noqa: N815
+    version = types.Whole()
+    attempts = types.Whole(most=1000)
+    maxAttempts = types.Whole(most=1000)  # noqa: N815
+    chargedCents = types.Cents()  # noqa: N815
+    owner = types.Text()
+    parent = types.Text(pattern=record.ID.pattern)
+    parentKey = types.Text(pattern=KEY)  # noqa: N815
+    depth = types.Whole(most=100)
+    resumed = types.Flag()
 
 
 class Account(Schema):
@@ -72,9 +72,9 @@ class Account(Schema):
     class Meta:
         unknown = RAISE
 
-    limitCents = fieldss.Cents(required=True)  # noqa: N815
-    window = fieldss.Text(pattern="|".join(ledgers.WINDOWS), load_default="total")
-    owners = fields.List(fieldss.Text(), load_default=list, validate=validate.Length(max=100))
+    limitCents = types.Cents(required=True)  # noqa: N815
+    window = types.Text(pattern="|".join(ledgers.WINDOWS), load_default="total")
+    owners = fields.List(types.Text(), load_default=list, validate=validate.Length(max=100))
 
 
 class Redrive(Schema):
@@ -83,10 +83,10 @@ class Redrive(Schema):
     class Meta:
         unknown = RAISE
 
-    ttl = fieldss.UnixTime()
-    ttlSeconds = fieldss.Seconds()  # noqa: N815
-    budgetCents = fieldss.Cents()  # noqa: N815
-    account = fieldss.Text(pattern=ACCOUNT, allow_none=True)
+    ttl = types.UnixTime()
+    ttlSeconds = types.Seconds()  # noqa: N815
+    budgetCents = types.Cents()  # noqa: N815
+    account = types.Text(pattern=ACCOUNT, allow_none=True)
 
 
 class Fault(Schema):
@@ -95,10 +95,10 @@ class Fault(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    code = fieldss.Text(pattern=CODE, load_default="agent_error")
+    code = types.Text(pattern=CODE, load_default="agent_error")
     detail = fields.String(validate=validate.Length(max=4000), load_default="")
-    limitCents = fieldss.Amount()  # noqa: N815
-    spentCents = fieldss.Amount()  # noqa: N815
+    limitCents = types.Amount()  # noqa: N815
+    spentCents = types.Amount()  # noqa: N815
 
 
 class Result(Schema):
@@ -107,21 +107,21 @@ class Result(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    taskId = fieldss.Text(pattern=TASK_ID.pattern, required=True)  # noqa: N815
-    status = fieldss.Text(pattern="succeeded|failed|expired", required=True)
-    attempt = fieldss.Whole(most=1000)
-    version = fieldss.Whole()
-    refused = fieldss.Flag()
-    agent = fieldss.Text(pattern=NAME)
-    result = fieldss.Json()
+    taskId = types.Text(pattern=record.ID.pattern, required=True)  # noqa: N815
+    status = types.Text(pattern="succeeded|failed|expired", required=True)
+    attempt = types.Whole(most=1000)
+    version = types.Whole()
+    refused = types.Flag()
+    agent = types.Text(pattern=NAME)
+    result = types.Json()
     error = fields.Nested(Fault)
-    costCents = fieldss.Cents()  # noqa: N815
-    budgetCents = fieldss.Cents()  # noqa: N815
-    traceId = fieldss.Text(most=128)  # noqa: N815
-    traceparent = fieldss.Text(pattern=TRACEPARENT)
-    callbackUrl = fieldss.Text(most=2048)  # noqa: N815
-    parent = fieldss.Text(pattern=TASK_ID.pattern, allow_none=True)
-    parentKey = fieldss.Text(pattern=KEY)  # noqa: N815
+    costCents = types.Cents()  # noqa: N815
+    budgetCents = types.Cents()  # noqa: N815
+    traceId = types.Text(most=128)  # noqa: N815
+    traceparent = types.Text(pattern=TRACEPARENT)
+    callbackUrl = types.Text(most=2048)  # noqa: N815
+    parent = types.Text(pattern=record.ID.pattern, allow_none=True)
+    parentKey = types.Text(pattern=KEY)  # noqa: N815
 
 
 class Callback(Schema):
@@ -130,7 +130,7 @@ class Callback(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    taskId = fieldss.Text(pattern=TASK_ID.pattern, required=True)  # noqa: N815
+    taskId = types.Text(pattern=record.ID.pattern, required=True)  # noqa: N815
 
 
 class PushMessage(Schema):
@@ -141,7 +141,7 @@ class PushMessage(Schema):
 
     data = fields.String(load_default="")
     attributes = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
-    messageId = fieldss.Text(load_default="")  # noqa: N815
+    messageId = types.Text(load_default="")  # noqa: N815
     publishTime = fields.AwareDateTime(  # noqa: N815
         load_default=None, validate=validate.Range(EPOCH, END, error="must be a time of Pub/Sub's")
     )
@@ -155,7 +155,7 @@ class Push(Schema):
 
     message = fields.Nested(PushMessage, required=True)
     subscription = fields.String(load_default="")
-    deliveryAttempt = fieldss.Whole(load_default=None, allow_none=True)  # noqa: N815
+    deliveryAttempt = types.Whole(load_default=None, allow_none=True)  # noqa: N815
 
 
 class TaskList(Schema):
@@ -164,11 +164,11 @@ class TaskList(Schema):
     class Meta:
         unknown = RAISE
 
-    agent = fieldss.Text(pattern=NAME)
-    status = fieldss.Text(pattern="|".join(models.STATUSES))
-    account = fieldss.Text(pattern=ACCOUNT)
-    limit = fieldss.Parameter(1, 500, whole=True, load_default=50)
-    pageToken = fieldss.Text(pattern=PAGE)  # noqa: N815
+    agent = types.Text(pattern=NAME)
+    status = types.Text(pattern="|".join(record.STATUSES))
+    account = types.Text(pattern=ACCOUNT)
+    limit = types.Parameter(1, 500, whole=True, load_default=50)
+    pageToken = types.Text(pattern=PAGE)  # noqa: N815
 
 
 class Wait(Schema):
@@ -177,18 +177,18 @@ class Wait(Schema):
     class Meta:
         unknown = RAISE
 
-    wait = fieldss.Parameter(0, 300, load_default=0)
+    wait = types.Parameter(0, 300, load_default=0)
 
 
 def load(schema: Schema, data: Any) -> dict[str, Any]:
     """The values of an object; raises `errors.Invalid`, which names every field and its mend."""
     if not isinstance(data, Mapping):
-        raise errors.Invalid(f"the body must be a JSON object, not {fieldss.json_type(data)}")
+        raise errors.Invalid(f"the body must be a JSON object, not {types.json_type(data)}")
     try:
         loaded: dict[str, Any] = schema.load(data)
     except ValidationError as error:
         known = iter([f"unknown; the fields are {', '.join(schema.fields)}"])  # to be told once
-        errorss.refuse(
+        errors.refuse(
             [
                 (path, next(known, "unknown") if problem == UNKNOWN else problem)
                 for path, problem in _flat(error.messages)
@@ -209,7 +209,7 @@ def _flat(messages: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 def task_id(text: str) -> str:
     """The id, if it can be one; raises `errors.UnknownTask` before the store sees anything else."""
-    if not TASK_ID.fullmatch(text):
+    if not record.ID.fullmatch(text):
         raise errors.UnknownTask("a task's id has 32 hexadecimal digits")
     return text
 

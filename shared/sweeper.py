@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from shared import admission, budgets, endings, errors, hops, log, models, tasks, transitions
-from shared.messages import Outcome
-from shared.models import Task
+from shared import admission, budgets, errors, log
 from shared.runtime import Services
 from shared.storage import shards
 from shared.storage.store import Document, Query, pages
+from shared.tasks import commits, endings, publish, record, transitions, view
+from shared.tasks.record import Outcome, Task
 
 PAGE = 200  # tasks a query
 FAILURES = 5  # in a row: then the store or the bus is away
@@ -43,7 +43,7 @@ class _Patience:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is None or isinstance(error, (tasks.Lost, errors.TaskEnded, errors.Fenced)):
+        if error is None or isinstance(error, (commits.Lost, errors.TaskEnded, errors.Fenced)):
             self._failed = 0
             return True
         if not isinstance(error, Exception):
@@ -56,13 +56,13 @@ class _Patience:
 def _due(services: Services) -> Iterator[Task]:
     now = services.now()
     query = Query(
-        collection=models.COLLECTION,
+        collection=record.COLLECTION,
         where=[*shards.every(services.config.sharded), ("wakeAt", "<=", now)],
         order="wakeAt",
         limit=PAGE,
     )
     for page in pages(services.store, query):
-        yield from filter(None, map(models.from_document, _mixed(page, now)))
+        yield from filter(None, map(record.from_document, _mixed(page, now)))
 
 
 def _mixed(documents: list[Document], now: int) -> list[Document]:
@@ -76,12 +76,12 @@ def _mixed(documents: list[Document], now: int) -> list[Document]:
 def _move_on(services: Services, task: Task) -> bool:
     now = services.now()
     if task.terminal:
-        endings.announce(services, tasks.move(services, task, transitions.woken(services, task)))
+        endings.announce(services, commits.move(services, task, transitions.woken(services, task)))
         return True
     if now >= task.deadline:
         late = transitions.fault("expired", f"the deadline passed while {task.status}")
         endings.announce(
-            services, tasks.finish(services, task, Outcome(status="expired", error=late))
+            services, commits.finish(services, task, Outcome(status="expired", error=late))
         )
         return True
     if task.status == "queued":
@@ -96,7 +96,7 @@ def _move_on(services: Services, task: Task) -> bool:
     lost = transitions.lease_lapsed(task)
     if task.attempts >= task.max_attempts:
         endings.announce(
-            services, tasks.finish(services, task, Outcome(status="failed", error=lost))
+            services, commits.finish(services, task, Outcome(status="failed", error=lost))
         )
         return True
     _publish(services, transitions.requeued(services, task, lost), task, "requeued")
@@ -105,6 +105,6 @@ def _move_on(services: Services, task: Task) -> bool:
 
 def _publish(services: Services, after: Task, before: Task, what: str) -> None:
     """Commits first: if the message is lost then, the task is due again after the grace."""
-    task = tasks.move(services, before, after)
-    hops.publish_task(services, task)
-    log.event(what, **hops.about(task))
+    task = commits.move(services, before, after)
+    publish.to_agent(services, task)
+    log.event(what, **view.about(task))

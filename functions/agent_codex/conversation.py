@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
 
-from shared import errors, errors as errorss, fields as fieldss, money, schemas, strictjson
+from shared import errors, fields as types, money, schemas, strictjson
 from shared.children import Call, Failed
 from shared.config import Config
 from shared.context import Context
@@ -35,7 +35,7 @@ class _Tool(Schema):
     class Meta:
         unknown = RAISE
 
-    budgetCents = fieldss.Cents(required=True)  # noqa: N815 - fields are named as in the JSON
+    budgetCents = types.Cents(required=True)  # noqa: N815 - fields are named as in the JSON
     about = fields.String(load_default="")
     parameters = fields.Dict(load_default=lambda: {"type": "object"})
 
@@ -47,9 +47,9 @@ class _Payload(Schema):
     prompt = fields.String()
     system = fields.String()
     messages = fields.List(fields.Nested(_Message), validate=validate.Length(min=1))
-    model = fieldss.Text()
-    maxOutputTokens = fieldss.Whole()  # noqa: N815
-    agents = fields.Dict(keys=fieldss.Text(pattern=schemas.NAME), values=fields.Nested(_Tool))
+    model = types.Text()
+    maxOutputTokens = types.Whole()  # noqa: N815
+    agents = fields.Dict(keys=types.Text(pattern=schemas.NAME), values=fields.Nested(_Tool))
 
 
 PAYLOAD = _Payload()
@@ -144,7 +144,7 @@ def begin(payload: Any, settings: Config) -> Conversation:
     asked = schemas.load(PAYLOAD, payload)
     most = settings.codex_max_output_tokens
     if not 1 <= asked.get("maxOutputTokens", most) <= most:
-        errorss.refuse([("maxOutputTokens", f"must lie between 1 and {most}")])
+        errors.refuse([("maxOutputTokens", f"must lie between 1 and {most}")])
     messages = [dict(message) for message in asked.get("messages", ())]
     if "system" in asked:
         messages.insert(0, {"role": "system", "content": asked["system"]})

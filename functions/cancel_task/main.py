@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import flask
 
-from shared import callers, endings, endpoint, errors, runtime, schemas, tasks
+from shared import callers, endpoint, errors, runtime, schemas
+from shared.tasks import commits, endings, view
 
 api = endpoint.Endpoint("cancel_task")
 
@@ -15,13 +16,13 @@ def cancel(request: flask.Request, task_id: str) -> flask.Response:
     current = runtime.current()
     theirs = callers.identify(request).task(current, schemas.task_id(task_id))
     try:
-        task = tasks.cancel(current, theirs.id)
+        task = commits.cancel(current, theirs.id)
     except errors.TaskEnded as ended:
         if ended.task.status != "cancelled":
             raise
-        return endpoint.answer(ended.task.view())
+        return endpoint.answer(view.shown(ended.task))
     endings.announce(current, task)
-    return endpoint.answer(task.view())
+    return endpoint.answer(view.shown(task))
 
 
 cancel_task = api.target()

@@ -12,27 +12,24 @@ from shared import (
     budgets,
     callers,
     deliveries,
-    endings,
     endpoint,
     errors,
-    errors as errorss,
-    hops,
     ledgers,
     log,
     orders,
     redrives,
     runtime,
     schemas,
-    tasks,
 )
-from shared.models import Task
+from shared.tasks import commits, endings, publish, view
+from shared.tasks.record import Task
 
 ORDER, REDRIVE, ACCOUNT = schemas.Dispatch(), schemas.Redrive(), schemas.Account()
 
 
 def show(request: flask.Request, task_id: str) -> flask.Response:
     """The task as it stands."""
-    return endpoint.answer(tasks.get(runtime.current(), schemas.task_id(task_id)).view())
+    return endpoint.answer(view.shown(commits.get(runtime.current(), schemas.task_id(task_id))))
 
 
 def order(request: flask.Request) -> flask.Response:
@@ -42,7 +39,7 @@ def order(request: flask.Request) -> flask.Response:
     if asked["agent"] not in current.config.agents:
         raise errors.UnknownAgent(f"agent: there is no {asked['agent']!r}; see AGENTS")
     if asked["mode"] != "pubsub":
-        errorss.refuse([("mode", "is pubsub here; dispatch itself takes http too")])
+        errors.refuse([("mode", "is pubsub here; dispatch itself takes http too")])
     orders.require_deadline(asked, current.now())
     owner = callers.identify(request).id
     task = orders.task(current, asked, agent=asked["agent"], owner=owner)
@@ -59,15 +56,15 @@ def redrive(request: flask.Request, task_id: str) -> flask.Response:
 def call_back(request: flask.Request, task_id: str) -> flask.Response:
     """202 with the task, whose callback is sent once more."""
     task = deliveries.again(runtime.current(), schemas.task_id(task_id))
-    return endpoint.answer(task.view(), 202)
+    return endpoint.answer(view.shown(task), 202)
 
 
 def cancel(request: flask.Request, task_id: str) -> flask.Response:
     """The cancelled task."""
     current = runtime.current()
-    task = tasks.cancel(current, schemas.task_id(task_id))
+    task = commits.cancel(current, schemas.task_id(task_id))
     endings.announce(current, task)
-    return endpoint.answer(task.view())
+    return endpoint.answer(view.shown(task))
 
 
 def put_account(request: flask.Request, account_id: str) -> flask.Response:
@@ -86,6 +83,6 @@ def put_account(request: flask.Request, account_id: str) -> flask.Response:
 def _sent(current: runtime.Services, task: Task, replayed: bool) -> flask.Response:
     headers: Mapping[str, str] = {"Idempotent-Replayed": "true"} if replayed else {}
     if not replayed and task.status == "queued":
-        log.event("queued", **hops.about(task))
-        hops.publish_soon(current, task)
-    return endpoint.answer(task.view(), 202, {"Location": f"/task/{task.id}", **headers})
+        log.event("queued", **view.about(task))
+        publish.to_agent_soon(current, task)
+    return endpoint.answer(view.shown(task), 202, {"Location": f"/task/{task.id}", **headers})

@@ -10,10 +10,11 @@ import flask
 from marshmallow import RAISE, Schema, fields, validate
 
 import screens
-from shared import endpoint, errors, fields as fieldss, models, pages, runtime, schemas, tasks
+from shared import endpoint, errors, fields as types, runtime, schemas
 from shared.runtime import Services
 from shared.storage import shards
 from shared.storage.store import Query
+from shared.tasks import commits, listing, record, view as views
 
 LOOK = 1.6  # seconds between two looks for news; each look costs two reads
 SHOWN = 50  # tasks on a page
@@ -24,7 +25,7 @@ SLIM = {"payload", "result", "timeline", "traceId", "callbackUrl", "children"}  
 class Listing(schemas.TaskList):
     """What is asked of the list; `text` is looked for in the newest tasks."""
 
-    text = fieldss.Text(most=200)
+    text = types.Text(most=200)
     limit = fields.Constant(SHOWN)
 
 
@@ -34,7 +35,7 @@ class Wait(Schema):
     class Meta:
         unknown = RAISE
 
-    seen = fieldss.Text(most=100)
+    seen = types.Text(most=100)
     wait = fields.Float(
         load_default=0.0,
         allow_nan=False,
@@ -50,14 +51,14 @@ def index(request: flask.Request) -> flask.Response:
     current = runtime.current()
     asked = schemas.load(LISTING, endpoint.body(request))
     text = asked.pop("text", "").strip().casefold()
-    if schemas.TASK_ID.fullmatch(text):
+    if record.ID.fullmatch(text):
         found: dict[str, Any] = {"tasks": _one(current, text)}
     elif text:
-        page = pages.tasks(current, {**asked, "limit": SCANNED})
+        page = listing.page(current, {**asked, "limit": SCANNED})
         matching = [view for view in page["tasks"] if _matches(view, text)]
         found = {**page, "tasks": matching, "scanned": len(page["tasks"])}
     else:
-        found = pages.tasks(current, asked)
+        found = listing.page(current, asked)
     found["tasks"] = [_row(view) for view in found["tasks"]]
     return screens.data(found)
 
@@ -74,19 +75,19 @@ def pulse(request: flask.Request) -> flask.Response:
 
 def _pulse(services: Services) -> str:
     """Differs once a task was dispatched, claimed, or has ended; two reads, however many tasks."""
-    everywhere = shards.every(runtime.config.sharded)
-    newest = runtime.store.query(
-        Query(collection=models.COLLECTION, where=everywhere, order="-createdAt", limit=1)
+    everywhere = shards.every(services.config.sharded)
+    newest = services.store.query(
+        Query(collection=record.COLLECTION, where=everywhere, order="-createdAt", limit=1)
     )
-    live = runtime.store.total(
-        Query(collection=models.COLLECTION, where=[("status", "in", list(models.LIVE))]), "attempts"
+    live = services.store.total(
+        Query(collection=record.COLLECTION, where=[("status", "in", list(record.LIVE))]), "attempts"
     )
     return f"{newest[0].id[:12] if newest else '-'}.{live.count}.{live.sum}"
 
 
 def _one(services: Services, task_id: str) -> list[dict[str, Any]]:
     try:
-        return [tasks.get(runtime, task_id).view()]
+        return [views.shown(commits.get(services, task_id))]
     except errors.UnknownTask:
         return []
 

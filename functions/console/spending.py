@@ -10,13 +10,14 @@ from typing import Any
 import flask
 
 import screens
-from shared import budgets, clock, ledgers, models, money, runtime, schemas
+from shared import budgets, clock, ledgers, money, runtime, schemas
 from shared.clock import SECOND
 from shared.ledgers import Account, Ledger
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage import shards
 from shared.storage.store import Query
+from shared.tasks import record
+from shared.tasks.record import Task
 
 SHOWN = 100  # accounts at most
 SAMPLE = 100  # tasks that the burn rate is taken from
@@ -49,7 +50,7 @@ def show(request: flask.Request, account_id: str) -> flask.Response:
 
 
 def _window(services: Services, account: Account) -> tuple[Account, Ledger]:
-    ledger = ledgers.ledger(runtime.store.get(account.ledger_path(runtime.now())), account)
+    ledger = ledgers.ledger(services.store.get(account.ledger_path(services.now())), account)
     assert ledger is not None  # noqa: S101 - an account makes one
     return account, ledger
 
@@ -62,12 +63,12 @@ def view(account: Account, ledger: Ledger) -> dict[str, Any]:
 
 def _sample(services: Services, account: Account) -> list[Task]:
     query = Query(
-        collection=models.COLLECTION,
-        where=[("account", "==", account.id), *shards.every(runtime.config.sharded)],
+        collection=record.COLLECTION,
+        where=[("account", "==", account.id), *shards.every(services.config.sharded)],
         order="-createdAt",
         limit=SAMPLE,
     )
-    found = map(models.from_document, runtime.store.query(query))
+    found = map(record.from_document, services.store.query(query))
     return [task for task in found if task]
 
 
@@ -99,9 +100,9 @@ def _days(sample: Sequence[Task], now: int) -> list[dict[str, Any]]:
 
 def _windows(services: Services, account: Account) -> list[dict[str, Any]]:
     """What was spent in each of the last windows."""
-    moments = list(_moments(account, runtime.now()))[::-1]
+    moments = list(_moments(account, services.now()))[::-1]
     windows = [
-        ledgers.ledger(runtime.store.get(account.ledger_path(at)), account) for at in moments
+        ledgers.ledger(services.store.get(account.ledger_path(at)), account) for at in moments
     ]
     return [window.view() for window in windows if window]
 

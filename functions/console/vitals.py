@@ -8,12 +8,13 @@ from typing import Any
 import flask
 
 import screens
-from shared import clock, models, push, runtime
+from shared import clock, runtime
 from shared.clock import SECOND
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage import shards
 from shared.storage.store import Query
+from shared.tasks import dead_letters, record
+from shared.tasks.record import Task
 
 SAMPLE = 200  # newest tasks that the figures are taken from
 LETTERS = 20  # newest dead letters that are shown
@@ -27,7 +28,7 @@ def show(request: flask.Request) -> flask.Response:
     found = {
         **({} if screens.brief(request) else _figures(_sample(current), now)),
         "now": clock.timestamp(now),
-        "states": {status: _count(current, status) for status in models.LIVE},
+        "states": {status: _count(current, status) for status in record.LIVE},
         "deadLetters": _dead_letters(current),
         "oldestDueAt": _oldest_due(current, now),
     }
@@ -47,9 +48,9 @@ def _figures(sample: Sequence[Task], now: int) -> dict[str, Any]:
 
 
 def _sample(services: Services) -> list[Task]:
-    everywhere = shards.every(runtime.config.sharded)
-    query = Query(collection=models.COLLECTION, where=everywhere, order="-createdAt", limit=SAMPLE)
-    found = map(models.from_document, runtime.store.query(query))
+    everywhere = shards.every(services.config.sharded)
+    query = Query(collection=record.COLLECTION, where=everywhere, order="-createdAt", limit=SAMPLE)
+    found = map(record.from_document, services.store.query(query))
     return [task for task in found if task]
 
 
@@ -112,12 +113,14 @@ def _minutes(sample: Sequence[Task], now: int) -> list[dict[str, int]]:
 
 
 def _count(services: Services, status: str) -> int:
-    query = Query(collection=models.COLLECTION, where=[("status", "==", status)])
-    return runtime.store.total(query, "attempts").count
+    query = Query(collection=record.COLLECTION, where=[("status", "==", status)])
+    return services.store.total(query, "attempts").count
 
 
 def _dead_letters(services: Services) -> list[dict[str, Any]]:
-    found = runtime.store.query(Query(collection=push.DEAD, order="-recordedAt", limit=LETTERS))
+    found = services.store.query(
+        Query(collection=dead_letters.COLLECTION, order="-recordedAt", limit=LETTERS)
+    )
     return [
         {
             "id": letter.id,
@@ -131,10 +134,10 @@ def _dead_letters(services: Services) -> list[dict[str, Any]]:
 
 def _oldest_due(services: Services, now: int) -> str | None:
     due = Query(
-        collection=models.COLLECTION,
-        where=[*shards.every(runtime.config.sharded), ("wakeAt", "<=", now)],
+        collection=record.COLLECTION,
+        where=[*shards.every(services.config.sharded), ("wakeAt", "<=", now)],
         order="wakeAt",
         limit=1,
     )
-    found = runtime.store.query(due)
+    found = services.store.query(due)
     return clock.timestamp(found[0].data["wakeAt"]) if found else None

@@ -14,14 +14,14 @@ from shared import (
     deliveries,
     endpoint,
     errors,
-    hops,
     log,
     orders,
     redrives,
     runtime,
     schemas,
 )
-from shared.models import Task
+from shared.tasks import publish, view
+from shared.tasks.record import Task
 
 api = endpoint.Endpoint("dispatch")
 ORDER, REDRIVE = schemas.Dispatch(), schemas.Redrive()
@@ -65,7 +65,7 @@ def call_back(request: flask.Request, task_id: str) -> flask.Response:
     """202 with the task, whose callback is sent once more."""
     callers.identify(request).require_admin()
     task = deliveries.again(runtime.current(), schemas.task_id(task_id))
-    return endpoint.answer(task.view(), 202)  # also in http mode: it is yet to be sent
+    return endpoint.answer(view.shown(task), 202)  # also in http mode: it is yet to be sent
 
 
 def _placed(current: runtime.Services, asked: Mapping[str, Any], owner: str) -> tuple[Task, bool]:
@@ -85,13 +85,13 @@ def _publish(current: runtime.Services, task: Task) -> None:
     """The task is durable: if its message does not leave now, the sweep sends it."""
     if task.status != "queued":  # it lost its place on its account, or the sweep has sent it
         return
-    log.event("queued", **hops.about(task))
-    hops.publish_soon(current, task)
+    log.event("queued", **view.about(task))
+    publish.to_agent_soon(current, task)
 
 
 def _answer(task: Task, headers: Mapping[str, str]) -> flask.Response:
     done = task.terminal and task.mode == "http"
-    return endpoint.answer(task.view(), 200 if done else 202, headers)
+    return endpoint.answer(view.shown(task), 200 if done else 202, headers)
 
 
 dispatch = api.target()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import flask
 
-from shared import callers, endpoint, pages, runtime, schemas, tasks
+from shared import callers, endpoint, runtime, schemas
+from shared.tasks import commits, listing, view
 
 api = endpoint.Endpoint("get_task")
 WAIT, LIST = schemas.Wait(), schemas.TaskList()
@@ -18,8 +19,8 @@ def show(request: flask.Request, task_id: str) -> flask.Response:
     seconds = schemas.load(WAIT, endpoint.query(request))["wait"]
     task = caller.task(current, schemas.task_id(task_id))
     if seconds and not task.terminal:
-        task = tasks.awaited(current, task, seconds)
-    return endpoint.answer(task.view())
+        task = commits.awaited(current, task, seconds)
+    return endpoint.answer(view.shown(task))
 
 
 @api.route("GET", "/tasks")
@@ -29,7 +30,7 @@ def index(request: flask.Request) -> flask.Response:
     asked = schemas.load(LIST, endpoint.query(request))
     if not caller.admin:
         asked["owner"] = caller.id
-    return endpoint.answer(pages.tasks(runtime.current(), asked))
+    return endpoint.answer(listing.page(runtime.current(), asked))
 
 
 get_task = api.target()

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from shared import (
-    endings,
-    endpoint,
-    errors,
-    limits,
-    log,
-    push,
-    runtime,
-    schemas,
-    strictjson,
-    tasks,
-    transitions,
-)
-from shared.messages import Outcome
+from shared import endpoint, errors, limits, log, push, runtime, schemas, strictjson
 from shared.storage import bus
+from shared.tasks import commits, endings, transitions
+from shared.tasks.record import Outcome
 
 api = endpoint.Endpoint("results")
 RESULT = schemas.Result()
@@ -34,7 +23,7 @@ def settle(pushed: bus.Pushed) -> None:
         status, text, error = "failed", None, transitions.fault("result_too_large", detail)
     outcome = Outcome(status=status, result=text, error=error, published_at=pushed.published_at)
     try:
-        task = tasks.settle(current, result, outcome)
+        task = commits.settle(current, result, outcome)
     except (errors.TaskEnded, errors.Fenced) as late:
         log.event("late result", taskId=result["taskId"], code=late.code, detail=late.detail)
         return

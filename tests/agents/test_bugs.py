@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from shared import children, errors, steps, tasks, transitions
+from shared import children, errors, steps
 from shared.context import Context
-from shared.messages import Outcome
-from shared.models import Task
 from shared.runtime import Services
+from shared.tasks import commits, transitions
+from shared.tasks.record import Outcome, Task
 from tests.agents import (
     provider_server as server,
     test_codex as codex,
@@ -52,11 +52,11 @@ def codexed(exam: Callable[..., None], **more: Any) -> Exam:
 def a_child_counts_at_its_end_though_its_own_children_run(patch: Patch) -> None:
     def told(services: Services, before: Task, after: Task) -> Iterator[tuple[Task, Task]]:
         if after.parent and after.terminal and not before.terminal:
-            parent = tasks.get(services, after.parent)
+            parent = commits.get(services, after.parent)
             ended = transitions.child_ended(services, parent, after)
             yield parent, replace(ended, op=services.new_id())
 
-    patch.setattr(tasks, "_told", told)
+    patch.setattr(commits, "_told", told)
 
 
 @caught_by(trees.test_what_children_do_not_use_comes_back_to_the_micro)
@@ -106,7 +106,7 @@ def a_stray_message_ends_a_parent_that_waits(patch: Patch) -> None:
 
 @caught_by(trees.test_a_result_that_does_not_name_its_parent_is_settled_by_a_read)
 def a_result_without_a_parent_counts_as_a_roots(patch: Patch) -> None:
-    patch.setattr(tasks, "FAST", tasks.FAST - {"parent"})
+    patch.setattr(commits, "FAST", commits.FAST - {"parent"})
 
 
 @caught_by(
@@ -117,12 +117,12 @@ def a_result_without_a_parent_counts_as_a_roots(patch: Patch) -> None:
     )
 )
 def a_tree_that_was_cancelled_is_told_of_only_at_the_top(patch: Patch) -> None:
-    right = tasks._told
+    right = commits._told
 
     def told(*given: Any) -> Iterator[tuple[Task, Task]]:
         yield from list(right(*given))[:1]
 
-    patch.setattr(tasks, "_told", told)
+    patch.setattr(commits, "_told", told)
 
 
 @caught_by(context.test_a_charge_is_settled_once_and_only_by_the_attempt_that_made_it)
@@ -138,8 +138,8 @@ def a_charge_may_be_settled_twice(patch: Patch) -> None:
 def a_commit_that_another_thread_overtook_passes_for_done(patch: Patch) -> None:
     def advance(self: Context, transition: Callable[[Task], Task]) -> None:
         try:
-            self.task = tasks.move(self._services, self.task, transition(self.task))
-        except tasks.Lost:
+            self.task = commits.move(self._services, self.task, transition(self.task))
+        except commits.Lost:
             return
 
     patch.setattr(Context, "_advance", advance)
@@ -148,8 +148,8 @@ def a_commit_that_another_thread_overtook_passes_for_done(patch: Patch) -> None:
 @caught_by(context.test_a_zombie_whose_lease_lapsed_can_neither_spend_nor_finish)
 def a_zombie_spends_from_the_task_as_it_is_now(patch: Patch) -> None:
     def advance(self: Context, transition: Callable[[Task], Task]) -> None:
-        self.task = tasks.get(self._services, self.task.id)
-        self.task = tasks.move(self._services, self.task, transition(self.task))
+        self.task = commits.get(self._services, self.task.id)
+        self.task = commits.move(self._services, self.task, transition(self.task))
 
     patch.setattr(Context, "_advance", advance)
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from shared.context import Context
-from shared.models import Task
+from shared.tasks.record import Task
 from tests.agents import provider_server as server, trees
 from tests.agents.provider_server import Provider, usage
 from tests.agents.world import Killed, World, load, world

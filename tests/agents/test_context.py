@@ -10,6 +10,7 @@ import pytest
 
 from shared import agent, children, errors, limits, redrives, steps
 from shared.context import Charge, Context
+from shared.tasks import view as views
 from tests.agents.world import Killed, World, world
 
 CENT = 10_000  # micros
@@ -129,7 +130,7 @@ def test_a_step_settles_its_worst_case_in_the_commit_that_keeps_its_result(
         task = made.settle(made.dispatch("stepper"))
         assert task.result == '[{"said":"hi"},{"said":"hi"}]'
         assert (task.charged, commits) == (15_000, [2])
-        view = task.view()["steps"]
+        view = views.shown(task)["steps"]
         assert view == [{"step": "ask", "attempt": 1, "costCents": 1.5, "done": True}]
 
 
@@ -298,7 +299,7 @@ def test_progress_is_shown_and_written_at_most_once_a_second(tmp_path: Path) -> 
         context.progress(0.5, "half")
         with pytest.raises(ValueError, match="fraction"):
             context.progress(float("nan"))
-        return made.task(context.task_id).view()["progress"]["text"]
+        return views.shown(made.task(context.task_id))["progress"]["text"]
 
     with world(tmp_path, agent_busy) as made:
         assert made.settle(made.dispatch("busy")).result == '"half"'

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared import models
-from shared.models import Task
+from shared.tasks import record
+from shared.tasks.record import Task
 from tests.agents import provider_server as server
 from tests.agents.conftest import Scene
 from tests.agents.provider_server import usage
@@ -20,7 +20,7 @@ CENT = 10_000  # micros
 
 
 def stored(scene: Scene, task_id: str) -> Task:
-    found = models.from_document(scene.store.get(models.path(task_id)))
+    found = record.from_document(scene.store.get(record.path(task_id)))
     assert found
     return found
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from shared import agent, children, errors, redrives, tasks
+from shared import agent, children, errors, redrives
 from shared.children import Call
 from shared.context import Context
-from shared.messages import Outcome
 from shared.storage import shards
 from shared.storage.store import Store, Write
+from shared.tasks import commits
+from shared.tasks.record import Outcome
 from tests.agents import trees
 from tests.agents.world import HOURS, Killed, World, world
 
@@ -100,7 +101,7 @@ def test_a_cancelled_child_counts_once_its_own_children_are_closed(tmp_path: Pat
         made.deliver()
         [pair] = made.children(made.task(task_id)).values()
         assert (pair.status, pair.pending) == ("waiting", 2)
-        tasks.cancel(made.services, pair.id)  # and the process dies: nobody is told
+        commits.cancel(made.services, pair.id)  # and the process dies: nobody is told
         top = made.task(task_id)
         assert (top.status, top.charged) == ("waiting", 21 * CENT)
         check(made, task_id)
@@ -133,8 +134,8 @@ def test_a_callback_waits_until_the_last_child_has_told_its_cost(tmp_path: Path)
         task_id = made.dispatch("pair", 1)
         made.deliver()
         owing = made.task(task_id)
-        tasks.move(made.services, owing, replace(owing, callback_url="https://example.com/hook"))
-        tasks.cancel(made.services, task_id)
+        commits.move(made.services, owing, replace(owing, callback_url="https://example.com/hook"))
+        commits.cancel(made.services, task_id)
         assert made.published["callbacks"] == 0
         made.pass_time(90)
         made.sweep()
@@ -181,7 +182,7 @@ def test_a_result_that_does_not_name_its_parent_is_settled_by_a_read(tmp_path: P
         for child in made.children(made.task(task_id)).values():
             said = {"version": child.version, "attempt": 1, "costCents": 1, "budgetCents": 5}
             outcome = Outcome(status="succeeded", result="1")
-            tasks.settle(made.services, {"taskId": child.id, **said}, outcome)
+            commits.settle(made.services, {"taskId": child.id, **said}, outcome)
         assert made.task(task_id).status == "queued"
         check(made, task_id)
 
@@ -197,7 +198,7 @@ def test_a_result_that_names_a_parent_which_did_not_call_it_moves_no_money(
             known = {"version": child.version, "attempt": 1, "budgetCents": 5}
             outcome = Outcome(status="succeeded", result="1")
             with pytest.raises(errors.Invalid, match="parentKey"):
-                tasks.settle(made.services, {"taskId": child.id, **known, **lie}, outcome)
+                commits.settle(made.services, {"taskId": child.id, **known, **lie}, outcome)
         for each in (task_id, other):
             check(made, each)
             assert made.settle(each).charged == 3 * CENT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from shared.models import Task
+from shared.tasks.record import Task
 
 Find = Callable[[str], Task | None]  # reads a task
 

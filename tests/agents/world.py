@@ -19,14 +19,15 @@ from typing import Any
 
 import flask
 
-from shared import config, errors, models, runtime
+from shared import config, errors, runtime
 from shared.agent import agent
 from shared.clock import SECOND
-from shared.models import Task
 from shared.storage.bus import Bus
 from shared.storage.sqlite.bus import Delivery, Queue
 from shared.storage.sqlite.store import EmbeddedStore
 from shared.storage.store import Document, Query, Store, Total, Write
+from shared.tasks import record
+from shared.tasks.record import Task
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 HOURS = 3600.0  # seconds
@@ -141,7 +142,7 @@ class World:
 
     def task(self, task_id: str) -> Task:
         """As it stands, read past the counters."""
-        found = models.from_document(self.store.inner.get(models.path(task_id)))
+        found = record.from_document(self.store.inner.get(record.path(task_id)))
         assert found is not None
         return found
 

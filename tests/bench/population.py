@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from shared import models, pages, sweeper, tasks, transitions
+from shared import sweeper
 from shared.clock import SECOND
-from shared.messages import Outcome
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage import shards
 from shared.storage.store import Put
+from shared.tasks import commits, listing, record, transitions
+from shared.tasks.record import Outcome, Task
 from tests.bench import backend
 from tests.chaos import auditor
 
@@ -54,7 +54,7 @@ class Population:
             created = queued.created_at - (number + 1) * GAP
             id_ = self.services.new_id()
             made = {**fields, "createdAt": created, shards.FIELD: shards.of(id_)}
-            puts.append(Put(models.path(id_), made))
+            puts.append(Put(record.path(id_), made))
         backend.fill(self.services, puts)
         middle = puts[self.size // 2]
         self._middle = f"{middle.data['createdAt']}.{middle.path.rpartition('/')[2]}"
@@ -63,20 +63,20 @@ class Population:
     def work(self) -> None:
         """Every operation once, a long one not every time; its seconds are added to `times`."""
         here, number = self.services, len(self.times["get"])
-        self._timed("get", lambda: tasks.get(here, self._some[number * 7 % len(self._some)]))
+        self._timed("get", lambda: commits.get(here, self._some[number * 7 % len(self._some)]))
         task = self._task()
-        task, _ = self._timed("create", lambda: tasks.create(here, task))
-        task = self._timed("claim", lambda: tasks.claim(here, task, COST, LEASE))
-        self._timed("finish", lambda: tasks.finish(here, task, DONE))
+        task, _ = self._timed("create", lambda: commits.create(here, task))
+        task = self._timed("claim", lambda: commits.claim(here, task, COST, LEASE))
+        self._timed("finish", lambda: commits.finish(here, task, DONE))
         moved = self._timed("sweep of nothing", lambda: sweeper.sweep(here))
-        page = self._timed("list", lambda: pages.tasks(here, {"limit": PAGE}))
+        page = self._timed("list", lambda: listing.page(here, {"limit": PAGE}))
         failed = {"limit": PAGE, "status": "failed"}
-        chosen = self._timed("list by status", lambda: pages.tasks(here, failed))
+        chosen = self._timed("list by status", lambda: listing.page(here, failed))
         assert moved == 0
         assert [len(each["tasks"]) for each in (page, chosen)] == [PAGE, PAGE]
         if number % SELDOM == 0:
             middle = {"limit": PAGE, "pageToken": self._middle}
-            self._timed("list from the middle", lambda: pages.tasks(here, middle))
+            self._timed("list from the middle", lambda: listing.page(here, middle))
 
     def audit(self) -> float:
         """Seconds that the auditor takes, which reads every task."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from shared import tasks
-from shared.messages import Outcome
 from shared.storage import retry
+from shared.tasks import commits
+from shared.tasks.record import Outcome
 from tests.bench import ledger, limits, scale
 from tests.bench.demand import Demand
 from tests.unit.conftest import COST, LEASE, World
@@ -26,9 +26,9 @@ def test_a_task_touches_each_index_as_often_as_is_counted(tmp_path: Path) -> Non
     world = World(tmp_path)
     task = world.queued(account="team")
     states = [{}, world.store.get(task.path).data]
-    task = tasks.claim(world.services, world.told(task), COST, LEASE)
+    task = commits.claim(world.services, world.told(task), COST, LEASE)
     states.append(world.store.get(task.path).data)
-    task = tasks.finish(world.services, task, Outcome(status="succeeded", result="1"))
+    task = commits.finish(world.services, task, Outcome(status="succeeded", result="1"))
     states.append(world.store.get(task.path).data)
     assert len(states) - 1 == world.store.calls["commit"] == limits.WRITES
     for index, touched in limits.TOUCHED.items():

@@ -11,12 +11,12 @@ from typing import Any
 
 from emulators import tokens, topology
 from emulators.layout import PUSHER
-from shared import clock, ledgers, messages, transitions
+from shared import clock, ledgers
 from shared.clock import SECOND
-from shared.messages import Outcome
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage.store import Put
+from shared.tasks import messages, transitions
+from shared.tasks.record import Outcome, Task
 from tests.agents import provider_server
 from tests.bench import backend, served
 from tests.bench.served import Visit

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import grpc
 
-from shared import models
+from shared.tasks import record
 from tests.chaos import auditing, cloud, history, journal, plans, report
 from tests.chaos.proxy import Call, Fault, When
 
@@ -50,7 +50,7 @@ class Case:
     @property
     def task_id(self) -> str:
         """Known before it is dispatched, by its key."""
-        return models.keyed_id("", "worker", self.name)
+        return record.keyed_id("", "worker", self.name)
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.struck) or 'no fault'})"
@@ -150,7 +150,7 @@ class _Ambiguous:
                 "idempotencyKey": case.name,
             }
             task = await self._insist(case, give_up, "POST", "/dispatch", body)
-            while task and task["status"] in models.LIVE and time.monotonic() < give_up:
+            while task and task["status"] in record.LIVE and time.monotonic() < give_up:
                 await asyncio.sleep(PAUSE)
                 path = f"/task/{task['taskId']}?wait=10"
                 task = await self._insist(case, give_up, "GET", path, None) or task

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from shared import ledgers, models
+from shared import ledgers
 from shared.storage.store import Query, Store
+from shared.tasks import record
 from tests.chaos import auditor
 from tests.chaos.cloud import Cloud
 
@@ -30,7 +31,7 @@ def at_rest(here: Cloud) -> list[str]:
 
 
 def _left(store: Store) -> str:
-    tasks = models.COLLECTION
+    tasks = record.COLLECTION
     still = store.query(Query(collection=tasks, where=[("open", "==", True)], limit=5))
     if still:
         return f"tasks {[(each.id, each.data['status']) for each in still]}"

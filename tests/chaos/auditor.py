@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from shared import ledgers, models
+from shared import ledgers
 from shared.ledgers import Ledger
-from shared.models import Task
 from shared.storage.store import Document, Query, Store
+from shared.tasks import record
+from shared.tasks.record import Task
 from tests.chaos import invariants
 
 PAGE = 300  # documents a query
@@ -125,8 +126,8 @@ def _ledgers(store: Store, page: int) -> dict[str, Ledger]:
 
 def _scan(store: Store, terms: Terms, page: int, progress: Progress) -> tuple[Books, list[str]]:
     books, problems = Books(), []
-    for document in documents(store, models.COLLECTION, page):
-        task = models.from_document(document)
+    for document in documents(store, record.COLLECTION, page):
+        task = record.from_document(document)
         if task is None:
             continue
         books.add(task)
@@ -168,10 +169,10 @@ def _links(store: Store, books: Books) -> Iterator[str]:
     for old, new, who in sorted(books.links):
         if (old, new, "old" if who == "new" else "new") in books.links:
             continue
-        first, second = (models.from_document(store.get(models.path(id_))) for id_ in (old, new))
+        first, second = (record.from_document(store.get(record.path(id_))) for id_ in (old, new))
         if first and second and (first.redriven_as, second.redrive_of) == (new, old):
             continue
-        yield f"{models.path(old)}: redriven as {new}, says only the {who} one"
+        yield f"{record.path(old)}: redriven as {new}, says only the {who} one"
 
 
 def _families(store: Store, books: Books) -> Iterator[str]:
@@ -184,11 +185,11 @@ def _families(store: Store, books: Books) -> Iterator[str]:
         for _ in range(ROUNDS):
             again = Books()
             for each in (parent_id, id_, parent_id):
-                task = models.from_document(store.get(models.path(each)))
+                task = record.from_document(store.get(record.path(each)))
                 if task is not None:
                     again.add(task)
             if again.children.get(id_) == again.named.get(id_):
                 break
         else:
             told = again.children.get(id_), again.named.get(id_)
-            yield f"{models.path(id_)}: a child that says {told[0]}, its parent {told[1]}"
+            yield f"{record.path(id_)}: a child that says {told[0]}, its parent {told[1]}"

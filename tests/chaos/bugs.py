@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from shared import admission, budgets, children, context, push, steps, sweeper, tasks, transitions
+from shared import admission, budgets, children, context, push, steps, sweeper
+from shared.tasks import commits, transitions
 from tests.chaos import world
 
 COUNTS = """live = _total(services, name, still_open=True)
@@ -68,7 +69,7 @@ FENCES = (
     (
         "no precondition",
         "a commit changes whatever stands there, at any version",
-        tasks,
+        commits,
         "move",
         "own = _patch(before, after)",
         "now = services.store.get(before.path).version; "
@@ -77,7 +78,7 @@ FENCES = (
     (
         "terminal may change",
         "a task that has ended can be cancelled",
-        tasks,
+        commits,
         "cancel",
         "if current.terminal:",
         "if False:",
@@ -93,7 +94,7 @@ FENCES = (
     (
         "own commit not recognised",
         "a commit that conflicts with itself counts as somebody else's",
-        tasks,
+        commits,
         "move",
         "if current is None or current.op != after.op:",
         "if True:",
@@ -101,7 +102,7 @@ FENCES = (
     (
         "replay not checked",
         "a key may be used again for something else",
-        tasks,
+        commits,
         "replayed",
         "if current.fingerprint != task.fingerprint:",
         "if False:",
@@ -288,16 +289,16 @@ SWEEPS = (
         "the sweep publishes a task as it was, and commits then",
         sweeper,
         "_publish",
-        "task = tasks.move(services, before, after)\n    hops.publish_task(services, task)",
-        "hops.publish_task(services, before)\n    task = tasks.move(services, before, after)",
+        "task = commits.move(services, before, after)\n    publish.to_agent(services, task)",
+        "publish.to_agent(services, before)\n    task = commits.move(services, before, after)",
     ),
     (
         "children made by a commit of their own",
         "a parent waits for children that a crash has prevented",
         children,
         "suspend",
-        "parent = tasks.move(services, parent, after, *puts)",
-        "parent = tasks.move(services, parent, after); services.store.commit(puts)",
+        "parent = commits.move(services, parent, after, *puts)",
+        "parent = commits.move(services, parent, after); services.store.commit(puts)",
     ),
     (
         "wakeAt dropped on requeue",

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import requests
 
-from shared import models
 from shared.storage.store import Document
+from shared.tasks import record
 from tests.chaos import cloud, history, journal, report
 
 PAYLOAD = {"steps": 1, "charge": 4}
@@ -72,7 +72,7 @@ def part(options: report.Options) -> report.Part:
 
 def _frozen(here: cloud.Cloud, name: str) -> list[str]:
     step, cents = STEPS[name]
-    task_id = models.keyed_id("", "worker", name)
+    task_id = record.keyed_id("", "worker", name)
     freezer = here.folder / "freezer"
     freezer.mkdir(exist_ok=True)
     (freezer / task_id).write_text(str(step))
@@ -118,8 +118,8 @@ def _text(file: Path) -> str | None:
 
 
 def _ended(here: cloud.Cloud, task_id: str) -> Document | None:
-    document = here.services().store.get(models.path(task_id))
-    return document if document.data["status"] in models.TERMINAL else None
+    document = here.services().store.get(record.path(task_id))
+    return document if document.data["status"] in record.TERMINAL else None
 
 
 def _refusals(here: cloud.Cloud, task_id: str) -> int:

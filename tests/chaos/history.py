@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared import ledgers, models
+from shared import ledgers
 from shared.ledgers import Ledger
-from shared.models import Task
 from shared.storage.store import Document
+from shared.tasks import record
+from shared.tasks.record import Task
 from tests.chaos import invariants
 
 
@@ -64,14 +65,14 @@ class History:
         """One document's change."""
         self.commits += 1
         collection = change.path.partition("/")[0]
-        if collection not in (models.COLLECTION, ledgers.LEDGERS):
+        if collection not in (record.COLLECTION, ledgers.LEDGERS):
             return
         if change.data is None:
             self._note(change, ["it was deleted"])
             return
         document = Document(path=change.path, data=change.data, version=change.version)
-        if collection == models.COLLECTION:
-            task = models.from_document(document)
+        if collection == record.COLLECTION:
+            task = record.from_document(document)
             assert task
             self._note(change, invariants.document(document))
             self._task(change, task)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared.ledgers import Ledger
-from shared.models import STATUSES, Task
 from shared.storage import shards
 from shared.storage.store import Document
+from shared.tasks.record import STATUSES, Task
 
 CONSTANT = (
     *("agent", "owner", "payload", "deadline", "budget", "mode", "idempotency_key", "fingerprint"),

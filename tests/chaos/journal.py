@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.models import Task
+from shared.tasks.record import Task
 
 VARIABLE = "CHAOS_JOURNAL"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from shared.models import Task
+from shared.tasks.record import Task
 
 CLIENTS = 48  # at once: most of them wait, for a process that starts or a purse that expires
 TRIES = 200  # of one request

@@ -16,7 +16,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared import clock, models
+from shared import clock
+from shared.tasks import record
 from tests.chaos import auditor, report, steps
 from tests.chaos.model import CENT, Known, Model, Result, State
 from tests.chaos.wire import Message
@@ -90,7 +91,7 @@ class Machine(RuleBasedStateMachine):
         answer = self._played(
             fault, lambda: self.world.call("dispatch", "/dispatch", order, process=process)
         )
-        id_ = models.keyed_id("", "probe", key)
+        id_ = record.keyed_id("", "probe", key)
         if key not in self.model.keys and f"tasks/{id_}" in self.world.watch.tasks:
             self.model.keys[key] = id_
             self._learn(id_, do)

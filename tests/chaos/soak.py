@@ -15,9 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
-from shared import models
-from shared.models import Task
 from shared.storage.store import Filter, Query
+from shared.tasks import record
+from shared.tasks.record import Task
 from tests.chaos import auditing, cloud, history, journal, load, mishaps, report
 from tests.chaos.history import History
 
@@ -178,8 +178,8 @@ async def _beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]
 def _failed(here: cloud.Cloud) -> list[str]:
     """Tasks to redrive."""
     ends: list[Filter] = [("status", "in", ["failed", "expired"]), ("open", "==", False)]
-    query = Query(collection=models.COLLECTION, where=ends, limit=REDRIVEN * 2)
-    found = map(models.from_document, here.services().store.query(query))
+    query = Query(collection=record.COLLECTION, where=ends, limit=REDRIVEN * 2)
+    found = map(record.from_document, here.services().store.query(query))
     return [task.id for task in found if task and not task.parent][:REDRIVEN]
 
 

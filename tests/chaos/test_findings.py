@@ -11,25 +11,14 @@ import grpc
 import pytest
 
 from emulators.layout import Layout
-from shared import (
-    admission,
-    agent,
-    budgets,
-    config,
-    errors,
-    ledgers,
-    models,
-    orders,
-    runtime,
-    sweeper,
-    tasks,
-)
+from shared import admission, agent, budgets, config, errors, ledgers, orders, runtime, sweeper
 from shared.clock import SECOND
-from shared.models import Task
 from shared.runtime import Services
 from shared.storage.google.firestore import FirestoreStore
 from shared.storage.sqlite.store import EmbeddedStore
 from shared.storage.store import Patch, Put, Query, Write
+from shared.tasks import commits, record
+from shared.tasks.record import Task
 from tests.chaos.proxy import Fault, Proxy
 
 ORDER = {"payload": None, "account": "a", "budgetCents": 100_000, "idempotencyKey": "k"}
@@ -68,7 +57,7 @@ class World:
         now = self.services.now()
         given = {"deadline": now + 3600 * SECOND, "budget": 1, "held": 1, "wake_at": now} | fields
         made = Task(id=f"{number:032x}", agent="light", max_attempts=5, **given)
-        return tasks.create(self.services, made)[0]
+        return commits.create(self.services, made)[0]
 
 
 @pytest.fixture
@@ -82,7 +71,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_a_task_that_cannot_be_moved_holds_up_no_other(world: World) -> None:
     for number in range(3):
         world.task(number)
-    world.store.stuck = {models.path(f"{0:032x}")}
+    world.store.stuck = {record.path(f"{0:032x}")}
     assert sweeper.sweep(world.services) == 2
 
 
@@ -180,4 +169,4 @@ def asked(world: World, **fields: Any) -> Task:
 def lapsed(world: World, task: Task) -> Task:
     """The task, made in a purse that had expired by then."""
     held = admission.hold(world.services, task)
-    return tasks.create(world.services, replace(held, purse_expiry=1))[0]
+    return commits.create(world.services, replace(held, purse_expiry=1))[0]

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared import ledgers, models
+from shared import ledgers
 from shared.ledgers import Ledger
-from shared.models import Task
 from shared.storage.store import Document, Store, Write
+from shared.tasks import record
+from shared.tasks.record import Task
 from tests.chaos import invariants
 
 
@@ -35,8 +36,8 @@ class Watch:
         """A document as a commit left it."""
         collection = document.path.partition("/")[0]
         problems: list[str] = []
-        if collection == models.COLLECTION:
-            task = models.from_document(document)
+        if collection == record.COLLECTION:
+            task = record.from_document(document)
             assert task
             problems += invariants.task(task)
             problems += _ended_by(task)
@@ -55,7 +56,7 @@ class Watch:
 
         One that goes on with the work of the one before was paid for with that.
         """
-        stored = models.from_document(store.get(task.path))
+        stored = record.from_document(store.get(task.path))
         runs, attempt = stored.runs if stored else {}, str(task.attempts)
         due = 0 if "paused" in runs.get(str(task.attempts - 1), {}) else cost
         if runs.get(attempt, {}).get("charged") != due:
@@ -67,14 +68,14 @@ class Watch:
 
     def paid(self, store: Store, task: Task) -> None:
         """Work begins that a charge of the run was to pay for."""
-        stored = models.from_document(store.get(task.path))
+        stored = record.from_document(store.get(task.path))
         run = stored.runs.get(str(task.attempts), {}) if stored else {}
         if run.get("charged", 0) < task.runs[str(task.attempts)]["charged"]:
             self.violations.append(f"{task.path}: work begins that was not charged")
 
     def stepped(self, store: Store, task: Task, name: str) -> None:
         """A step's work begins, which must not be done yet."""
-        stored = models.from_document(store.get(task.path))
+        stored = record.from_document(store.get(task.path))
         if stored and "result" in (stored.steps or {}).get(name, {}):
             self.violations.append(f"{task.path}: the step {name} is done, and runs again")
 

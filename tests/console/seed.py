@@ -6,10 +6,11 @@ import json
 import random
 from typing import Any
 
-from shared import ledgers, models, money
+from shared import ledgers, money
 from shared.clock import SECOND
-from shared.models import Task
 from shared.storage.store import Put, Store
+from shared.tasks import record
+from shared.tasks.record import Task
 
 MINUTE = 60 * SECOND
 LEASE_LAPSED = {
@@ -22,7 +23,7 @@ TEXTS = ("Summarise the minutes of Monday", "Translate the menu", "Find the chea
 
 def id_(number: int) -> str:
     """The id of the seeded task of that number."""
-    return models.keyed_id("seed", str(number))
+    return record.keyed_id("seed", str(number))
 
 
 def many(store: Store, now: int, count: int) -> None:

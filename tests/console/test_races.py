@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from emulators.cluster import Cluster
-from shared import models
 from shared.storage.store import Put, Store
+from shared.tasks import record
 from tests.console import alone, orders, seed
 
 LIST, PULSE = "**/console/api/tasks", "**/console/api/pulse*"
@@ -97,7 +97,7 @@ def test_what_does_not_change_keeps_its_focus_and_selection(
     page.goto(f"{console.url}/console/task/{seed.id_(900_003)}")
     copy = page.locator("#payload button")
     copy.focus()
-    task = models.from_document(console.store.get(f"tasks/{seed.id_(900_003)}"))
+    task = record.from_document(console.store.get(f"tasks/{seed.id_(900_003)}"))
     assert task
     moved = replace(task, progress={"fraction": 0.5, "text": "half", "at": task.created_at})
     console.store.commit([Put(task.path, moved.fields(), task.version)])

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared import config, models, pages, sweeper
-from shared.models import Task
+from shared import config, sweeper
 from shared.runtime import Services
 from shared.storage.store import Put
+from shared.tasks import listing, record
+from shared.tasks.record import Task
 from tests.contract.conftest import Environment
 
 FILTERS = {"agent": "light", "status": "queued", "account": "team", "owner": "a@example.com"}
@@ -26,7 +27,7 @@ def worlds(request: pytest.FixtureRequest) -> tuple[Services, Services]:
     )
     for n in range(40):
         task = Task(
-            id=models.keyed_id("", str(n)),
+            id=record.keyed_id("", str(n)),
             agent="light" if n % 2 else "other",
             owner="a@example.com" if n % 3 else "b@example.com",
             account="team" if n % 5 else None,
@@ -42,7 +43,7 @@ def listed(services: Services, asked: dict[str, str]) -> Iterator[str]:
     """The ids of every page, in order."""
     query: dict[str, Any] = {**asked, "limit": 7}
     while True:
-        page = pages.tasks(services, query)
+        page = listing.page(services, query)
         yield from (task["taskId"] for task in page["tasks"])
         if "nextPageToken" not in page:
             return

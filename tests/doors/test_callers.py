@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from emulators import tokens
-from shared import config, errors, runtime, tasks, transitions
-from shared.messages import Outcome
+from shared import config, errors, runtime
+from shared.tasks import commits, transitions
+from shared.tasks.record import Outcome
 from tests.doors import conftest, forged
 from tests.doors.conftest import Certs, serving
 
@@ -143,7 +144,7 @@ def failed(task_id: str) -> str:
     """Lets a task fail; returns where it is."""
     current = runtime.current()
     error = transitions.fault("agent_failed", "no")
-    tasks.finish(current, tasks.get(current, task_id), Outcome(status="failed", error=error))
+    commits.finish(current, commits.get(current, task_id), Outcome(status="failed", error=error))
     return f"/task/{task_id}"
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import standardwebhooks
 
-from shared import config, deliveries, hops, models, orders, runtime, tasks
+from shared import config, deliveries, orders, runtime
 from shared.clock import SECOND
-from shared.messages import Outcome
-from shared.models import Task
 from shared.storage.sqlite.bus import Queue
+from shared.tasks import commits, publish, record, view
+from shared.tasks.record import Outcome, Task
 from tests.doors import receivers
 from tests.doors.conftest import serving
 
@@ -78,13 +78,13 @@ Ended = Callable[[str], Task]
 def ended(world: runtime.Services, receiver: receivers.Receiver) -> Ended:
     """Makes a task with a callback to a path of the receiver, and ends it."""
 
-    def make(path: str, status: models.Status = "succeeded") -> Task:
+    def make(path: str, status: record.Status = "succeeded") -> Task:
         url = f"http://127.0.0.1:{receiver.port}{path}"
         order = {"payload": {"n": 1}, "callbackUrl": url}
-        task, _ = tasks.create(world, orders.task(world, order, agent="light"))
-        task = tasks.claim(world, task, 50_000, 60)
-        task = tasks.finish(world, task, Outcome(status=status, result='{"echo":"é"}'))
-        hops.publish_callback(world, task)
+        task, _ = commits.create(world, orders.task(world, order, agent="light"))
+        task = commits.claim(world, task, 50_000, 60)
+        task = commits.finish(world, task, Outcome(status=status, result='{"echo":"é"}'))
+        publish.to_callback(world, task)
         return task
 
     return make
@@ -100,7 +100,7 @@ def push(client: Client, task: Task | str) -> Any:
 
 def callback(task: Task) -> dict[str, Any]:
     """The callback as a client sees it."""
-    seen: dict[str, Any] = tasks.get(runtime.current(), task.id).view()["callback"]
+    seen: dict[str, Any] = view.shown(commits.get(runtime.current(), task.id))["callback"]
     return seen
 
 
@@ -118,7 +118,7 @@ def test_a_task_that_ended_is_told_to_its_receiver_who_can_verify_it(
     assert told["data"]["costCents"] == 5
     seen = callback(task)
     assert (seen["state"], seen["attempts"]) == ("delivered", 1)
-    assert tasks.get(runtime.current(), task.id).wake_at is None
+    assert commits.get(runtime.current(), task.id).wake_at is None
 
 
 def test_a_second_message_of_the_same_callback_sends_nothing(
@@ -140,7 +140,7 @@ def test_a_failed_try_is_503_with_growing_pauses_and_the_same_id_until_given_up(
         pauses.append(int(answer.headers["Retry-After"]))
         assert callback(task)["state"] == "pending"
         assert callback(task)["detail"] == "the receiver answered 500"
-        assert tasks.get(runtime.current(), task.id).wake_at == clock.now + (
+        assert commits.get(runtime.current(), task.id).wake_at == clock.now + (
             pauses[-1] * SECOND + deliveries.GRACE
         )
         clock.wait(pauses[-1])
@@ -201,7 +201,7 @@ def test_410_ends_it_and_a_redrive_sends_it_once_more(
 def test_a_task_without_a_callback_has_none_to_send(
     client: Client, world: runtime.Services
 ) -> None:
-    task, _ = tasks.create(world, orders.task(world, {"payload": 1}, agent="light"))
+    task, _ = commits.create(world, orders.task(world, {"payload": 1}, agent="light"))
     assert push(client, task).status_code == 204
     dispatch = serving("dispatch")
     answer = dispatch.post(f"/task/{task.id}/callback")
@@ -226,9 +226,9 @@ def test_two_deliveries_at_once_count_both_and_a_success_stands(
 
     def slow(current: runtime.Services, task: Task, url: str) -> Any:
         mocker.stopall()
-        seen = tasks.get(current, task.id)
+        seen = commits.get(current, task.id)
         failed = {"state": "pending", "attempts": 1, "detail": "x", "nextAt": 0}
-        tasks.move(current, seen, dataclasses.replace(seen, callback=failed))
+        commits.move(current, seen, dataclasses.replace(seen, callback=failed))
         return real(current, task, url)
 
     mocker.patch.object(deliveries, "_sent", slow)
@@ -245,7 +245,7 @@ def test_a_failure_that_comes_late_does_not_undo_a_success(
     def overtaken(current: runtime.Services, task: Task, url: str) -> Any:
         mocker.stopall()
         delivered = {"state": "delivered", "attempts": 1, "detail": "x"}
-        tasks.move(current, task, dataclasses.replace(task, callback=delivered, wake_at=None))
+        commits.move(current, task, dataclasses.replace(task, callback=delivered, wake_at=None))
         return real(current, task, url)
 
     mocker.patch.object(deliveries, "_sent", overtaken)
@@ -294,7 +294,7 @@ def test_a_url_that_was_smuggled_past_the_dispatch_is_stopped_at_the_sending(
     client: Client, ended: Ended, receiver: receivers.Receiver, world: runtime.Services
 ) -> None:
     task = ended("/200")
-    tasks.move(world, task, dataclasses.replace(task, callback_url="https://169.254.169.254/"))
+    commits.move(world, task, dataclasses.replace(task, callback_url="https://169.254.169.254/"))
     assert push(client, task).status_code == 503
     assert callback(task)["detail"] == "the host must resolve to public addresses only"
     assert receiver.requests == []

@@ -14,10 +14,11 @@ import functions_framework
 import pytest
 from functions_framework import create_app
 
-from shared import budgets, config, ledgers, pages, runtime, sweeper
+from shared import budgets, config, ledgers, runtime, sweeper
 from shared.storage import store as stores
 from shared.storage.sqlite.store import EmbeddedStore
 from shared.storage.store import Document, Query, Total
+from shared.tasks import listing
 from tests.bench import limits
 from tests.infra.conftest import ROOT, VARIABLES, Terraform
 
@@ -82,7 +83,7 @@ def everything(world: runtime.Services) -> None:
     sweeper.sweep(world)
     filters = {"agent": "light", "status": "queued", "account": "team", "owner": "a@example.com"}
     for chosen in itertools.product([False, True], repeat=len(filters)):
-        pages.tasks(world, {"limit": 10, **dict(itertools.compress(filters.items(), chosen))})
+        listing.page(world, {"limit": 10, **dict(itertools.compress(filters.items(), chosen))})
     source = ROOT / "functions/console/main.py"
     with runtime.using(world):
         app = functions_framework.create_app("console", str(source))  # type: ignore[no-untyped-call]

@@ -16,10 +16,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from emulators import topology
-from shared import config, messages, models, orders, runtime, schemas, tasks, transitions
+from shared import config, orders, runtime, schemas
 from shared.clock import SECOND
-from shared.models import Task
 from shared.storage.sqlite.bus import Queue
+from shared.tasks import commits, messages, record, transitions
+from shared.tasks.record import Task
 from tests.unit.stores import Watched
 
 HOPS = ("tasks", "results", "callbacks")
@@ -81,35 +82,35 @@ class World:
 
     def queued(self, **asked: Any) -> Task:
         """A task in the queue."""
-        task, _ = tasks.create(self.services, self.order(**asked))
+        task, _ = commits.create(self.services, self.order(**asked))
         return task
 
     def running(self, **asked: Any) -> Task:
         """A task with its first attempt begun, as the agent's hop knows it."""
-        return tasks.claim(self.services, self.told(self.queued(**asked)), COST, LEASE)
+        return commits.claim(self.services, self.told(self.queued(**asked)), COST, LEASE)
 
     def told(self, task: Task) -> Task:
         """The task as the message on `tasks` tells it."""
         run = schemas.load(schemas.Run(), json.loads(messages.encode(messages.run(task))))
-        return orders.known(run, "light")
+        return messages.told(run, "light")
 
-    def ended(self, status: models.Status, **asked: Any) -> Task:
+    def ended(self, status: record.Status, **asked: Any) -> Task:
         """A task that has ended so."""
         if status == "cancelled":
-            return tasks.cancel(self.services, self.queued(**asked).id)
+            return commits.cancel(self.services, self.queued(**asked).id)
         error = None if status == "succeeded" else transitions.fault("agent_failed", "no")
         result = "1" if status == "succeeded" else None
-        outcome = messages.Outcome(status=status, result=result, error=error)
-        return tasks.finish(self.services, self.running(**asked), outcome)
+        outcome = record.Outcome(status=status, result=result, error=error)
+        return commits.finish(self.services, self.running(**asked), outcome)
 
-    def result(self, task: Task, outcome: messages.Outcome) -> dict[str, Any]:
+    def result(self, task: Task, outcome: record.Outcome) -> dict[str, Any]:
         """The message on `results`, as `results` loads it."""
         message = messages.encode(messages.result(task, outcome))
         return schemas.load(schemas.Result(), json.loads(message))
 
     def task(self, task_id: str) -> Task:
         """The task as it stands in the store."""
-        found = models.from_document(self.store.get(models.path(task_id)))
+        found = record.from_document(self.store.get(record.path(task_id)))
         assert found
         return found
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from shared import errors, models, tasks
-from shared.models import Task
+from shared import errors
+from shared.tasks import commits, record, view as views
+from shared.tasks.record import Task
 from tests.unit.conftest import World
 
 SOURCE = Path(__file__).parent / "agents.py"
@@ -33,10 +34,10 @@ def runs() -> list[int]:
 
 def dispatched(world: World, payload: Any, **asked: Any) -> tuple[Task, Any]:
     """A queued task, and the data of its message."""
-    from shared import hops
+    from shared.tasks import publish
 
     task = world.queued(payload=payload, agent="test", **asked)
-    hops.publish_task(world.services, task)
+    publish.to_agent(world.services, task)
     [message] = world.published("tasks")
     return task, message.data
 
@@ -124,7 +125,7 @@ class TestPush:
         world.push(agent, data, messageId="m1")
         world.push(agent, data, messageId="m2")  # the key says it is the same
         [result] = world.published("results")
-        assert result.data["taskId"] == models.keyed_id("", "test", "k")
+        assert result.data["taskId"] == record.keyed_id("", "test", "k")
         assert result.data["traceId"] == "t"
 
     def test_an_expired_task_never_runs_and_costs_nothing(self, world: World, agent: Any) -> None:
@@ -180,7 +181,7 @@ class TestPush:
         world.push(world.client("results"), world.published("results")[0].data)
         stored = world.task(task.id)
         assert (stored.status, stored.attempts, stored.error) == ("succeeded", 2, None)
-        events = [each["event"] for each in stored.timeline()]
+        events = [each["event"] for each in views.timeline(stored)]
         assert events == ["queued", "running", "attempt_failed", "running", "succeeded"]
 
     @pytest.mark.parametrize("kind", ["fail", "raise"])
@@ -237,7 +238,7 @@ class TestPush:
 
     def test_a_cancelled_task_does_not_run(self, world: World, agent: Any) -> None:
         task, message = dispatched(world, 1)
-        tasks.cancel(world.services, task.id)
+        commits.cancel(world.services, task.id)
         assert world.push(agent, message).status_code == 204
         assert (runs(), world.published("results")) == ([], [])
 
@@ -331,8 +332,8 @@ def everything(world: World) -> list[Task]:
     """All tasks."""
     from shared.storage.store import Query
 
-    found = world.store.query(Query(collection=models.COLLECTION))
-    return [task for task in map(models.from_document, found) if task]
+    found = world.store.query(Query(collection=record.COLLECTION))
+    return [task for task in map(record.from_document, found) if task]
 
 
 ENDS: dict[str, tuple[dict[str, Any], str, str]] = {

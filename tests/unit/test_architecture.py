@@ -5,40 +5,30 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHARED = sorted((ROOT / "shared").glob("*.py"))
-BACKENDS = sorted((ROOT / "shared" / "backends").glob("*.py"))
+SHARED = sorted((ROOT / "shared").rglob("*.py"))
+BACKENDS = [path for path in SHARED if path.parent.name in ("sqlite", "google")]
 FUNCTIONS = sorted((ROOT / "functions").glob("*/*.py"))
 MAINS = sorted((ROOT / "functions").glob("*/main.py"))
 EMULATORS = sorted((ROOT / "emulators").rglob("*.py"))
 
-# What stands at the bottom knows nothing but what stands below it.
-BOTTOM: Mapping[str, set[str]] = {
-    "errors": set(),
-    "money": set(),
-    "store": set(),
-    "bus": set(),
-    "log": set(),
-    "strictjson": {"errors"},
-    "env": set(),
-    "clock": set(),
-    "limits": set(),
-    "config": {"env", "errors", "money"},
-    "shards": {"store"},
-    "models": {"clock", "money", "shards", "store"},
-    "messages": {"clock", "models", "money", "strictjson"},
-}
 # The rules know no HTTP: they work on the ports alone.
-RULES = {"admission", "budgets", "endings", "hops", "ledgers", "pages", "sweeper", "tasks"}
-RULES |= {"transitions", "steps", "redrives", *BOTTOM}
+RULES = [path for path in SHARED if path.parent.parent.name == "storage"]
+RULES += [path for path in SHARED if path.parent.name in ("storage", "tasks")]
+RULES += [
+    ROOT / "shared" / f"{name}.py"
+    for name in (
+        *("admission", "budgets", "ledgers", "sweeper", "steps", "redrives"),
+        *("errors", "money", "clock", "limits", "log", "strictjson", "env", "config", "runtime"),
+    )
+]
 WEB = {"flask", "werkzeug", "functions_framework", "requests", "shared.endpoint", "shared.push"}
-BACKEND_KNOWS = {"errors", "store", "bus", "backends"}
 CLIENTS = ["google.cloud.firestore_v1", "google.cloud.firestore", "google.cloud.pubsub_v1", "grpc"]
 CLIENTS += ["google.pubsub_v1", "google.api_core", "google.protobuf", "google.auth", "requests"]
 
@@ -50,7 +40,7 @@ def loaded():
     return [name for name in sys.argv[1].split(",") if name in sys.modules]
 
 import shared
-for each in pkgutil.iter_modules(shared.__path__, "shared."):
+for each in pkgutil.walk_packages(shared.__path__, "shared."):
     importlib.import_module(each.name)
     assert not loaded(), f"{each.name} loads {loaded()}"
 for main in sys.argv[2:]:
@@ -89,11 +79,14 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
+def module(path: Path) -> str:
+    """The dotted name of a file of `shared`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def ours(path: Path) -> set[str]:
-    """The modules of `shared` that a file imports."""
-    modules = {each.stem for each in SHARED} | {"backends"}
-    named = (name.split(".")[1] for name in imports(path) if name.startswith("shared."))
-    return modules & set(named)
+    """The modules of `shared` that a file imports, by their full names."""
+    return {module(each) for each in SHARED} & set(imports(path)) - {"shared"}
 
 
 def name(path: Path) -> str:
@@ -101,38 +94,38 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", [*SHARED, *BACKENDS, *FUNCTIONS], ids=name)
+@pytest.mark.parametrize("path", [*SHARED, *FUNCTIONS], ids=name)
 def test_nothing_that_is_deployed_knows_the_local_cloud_or_the_tests(path: Path) -> None:
     known = {each.split(".")[0] for each in imports(path)}
     assert not known & {"emulators", "tests", "functions"}
 
 
-@pytest.mark.parametrize("module", BOTTOM)
-def test_the_bottom_knows_only_what_is_below(module: str) -> None:
-    assert ours(ROOT / "shared" / f"{module}.py") <= BOTTOM[module]
-
-
-@pytest.mark.parametrize("module", sorted(RULES))
-def test_the_rules_know_no_http(module: str) -> None:
-    known = set(imports(ROOT / "shared" / f"{module}.py"))
+@pytest.mark.parametrize("path", RULES, ids=name)
+def test_the_rules_know_no_http(path: Path) -> None:
+    known = set(imports(path))
     assert not {each for each in known if each in WEB or each.split(".")[0] in WEB}
 
 
 def test_backends_are_named_in_the_runtime_alone() -> None:
-    knowing = {path.stem for path in SHARED if "backends" in ours(path)}
+    named = ("shared.storage.sqlite", "shared.storage.google")
+    knowing = {
+        path.stem
+        for path in (*SHARED, *FUNCTIONS)
+        if path not in BACKENDS and any(each.startswith(named) for each in ours(path))
+    }
     assert knowing == {"runtime"}
-    assert not [name(path) for path in FUNCTIONS if "backends" in ours(path)]
 
 
 @pytest.mark.parametrize("path", BACKENDS, ids=name)
 def test_a_backend_knows_its_port_and_the_errors_alone(path: Path) -> None:
-    assert ours(path) <= BACKEND_KNOWS
+    known = {each for each in ours(path) if not each.startswith("shared.storage")}
+    assert known <= {"shared.errors"}
 
 
 def test_no_two_modules_need_each_other() -> None:
     """Imports at the top of a file; one within a function may look back."""
     known = {
-        path.stem: {
+        module(path): {
             each
             for node in tree(path).body
             if isinstance(node, ast.Import | ast.ImportFrom)
@@ -148,14 +141,13 @@ def test_no_two_modules_need_each_other() -> None:
 
 def ours_of(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     """The modules of `shared` that one import names."""
-    if isinstance(node, ast.ImportFrom) and node.module == "shared":
-        yield from (each.name for each in node.names)
-    elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shared."):
-        yield (node.module or "").split(".")[1]
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shared"):
+        yield node.module or ""
+        yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in (*SHARED, *BACKENDS, *FUNCTIONS) if path.stem != "config"], ids=name
+    "path", [path for path in (*SHARED, *FUNCTIONS) if path.stem != "config"], ids=name
 )
 def test_only_config_reads_the_environment(path: Path) -> None:
     read = {"environ", "environb", "getenv", "getenvb"}
@@ -180,7 +172,7 @@ def test_no_cloud_client_is_loaded_before_it_is_used() -> None:
     assert done.returncode == 0, done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("path", [*SHARED, *BACKENDS, *FUNCTIONS, *EMULATORS], ids=name)
+@pytest.mark.parametrize("path", [*SHARED, *FUNCTIONS, *EMULATORS], ids=name)
 def test_a_module_says_what_it_owns(path: Path) -> None:
     assert not path.stat().st_size or ast.get_docstring(tree(path))
 
@@ -196,5 +188,5 @@ def test_an_agent_is_one_folder_that_nothing_else_names() -> None:
     agents = [path.parent.name for path in MAINS if path.parent.name.startswith("agent_")]
     assert len(agents) >= 2
     for agent in set(agents) - {"agent_light"}:  # the seed's own, which has a port of its own
-        for path in (*SHARED, *BACKENDS, *EMULATORS):
+        for path in (*SHARED, *EMULATORS):
             assert agent not in path.read_text(), name(path)

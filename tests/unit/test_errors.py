@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared import errors, tasks
+from shared import errors
+from shared.tasks import commits
 
 CODES = {
     "malformed": (400, False),
@@ -69,4 +70,4 @@ def test_a_task_at_hand_is_not_shown() -> None:
 
 
 def test_a_lost_compare_and_set_can_be_tried_again() -> None:
-    assert tasks.Lost(None).retryable
+    assert commits.Lost(None).retryable

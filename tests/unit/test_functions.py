@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from shared import config, errors, messages, runtime, tasks
-from shared.messages import Outcome
+from shared import config, errors, runtime
+from shared.tasks import commits, messages, view
+from shared.tasks.record import Outcome
 from tests.unit.conftest import COST, LEASE, World
 
 ORDER = {"agent": "light", "payload": {"msg": "hi"}, "ttlSeconds": 60, "budgetCents": 10}
@@ -148,13 +149,13 @@ class TestGetTask:
     def test_it_shows_the_task(self, world: World, client: FlaskClient) -> None:
         task = world.queued()
         answer = client.get(f"/task/{task.id}")
-        assert (answer.status_code, answer.json) == (200, task.view())
+        assert (answer.status_code, answer.json) == (200, view.shown(task))
 
     def test_a_wait_on_an_ended_task_answers_at_once(
         self, world: World, client: FlaskClient
     ) -> None:
         task = world.ended("failed")
-        assert client.get(f"/task/{task.id}?wait=300").json == world.task(task.id).view()
+        assert client.get(f"/task/{task.id}?wait=300").json == view.shown(world.task(task.id))
 
     def test_a_wait_shows_the_task_as_it_stands_when_time_is_up(
         self, world: World, client: FlaskClient
@@ -165,7 +166,7 @@ class TestGetTask:
     def test_a_wait_ends_with_the_task(self, world: World, client: FlaskClient) -> None:
         task = world.running()
         done = Outcome(status="succeeded", result="1")
-        ending = threading.Timer(0.1, tasks.finish, (world.services, task, done))
+        ending = threading.Timer(0.1, commits.finish, (world.services, task, done))
         ending.start()
         answer: Any = client.get(f"/task/{task.id}?wait=300")
         ending.join()
@@ -234,7 +235,7 @@ class TestResults:
     def test_a_result_of_null_is_a_result(self, world: World, client: FlaskClient) -> None:
         task = world.running()
         world.push(client, messages.result(task, Outcome(status="succeeded", result="null")))
-        assert world.task(task.id).view()["result"] is None
+        assert view.shown(world.task(task.id))["result"] is None
 
     def test_a_result_too_large_for_its_document_fails_the_task(
         self, world: World, client: FlaskClient
@@ -251,7 +252,7 @@ class TestResults:
     ) -> None:
         first = world.running(ttlSeconds=600)
         world.clock.forward(LEASE + 1)
-        second = tasks.claim(world.services, world.task(first.id), COST, LEASE)
+        second = commits.claim(world.services, world.task(first.id), COST, LEASE)
         zombie = messages.result(first, Outcome(status="succeeded", result='"zombie"'))
         true = messages.result(second, Outcome(status="succeeded", result='"true"'))
         answers = [world.push(client, each) for each in (zombie, true, true, zombie)]

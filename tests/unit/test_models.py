@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from shared import clock, models
-from shared.models import Task
+from shared import clock
 from shared.storage import shards
 from shared.storage.store import MISSING, Document, Patch, Put
+from shared.tasks import record, view as views
+from shared.tasks.record import Task
 from tests.unit.conftest import World
 
 AT = 1_700_000_000_000_001  # microseconds
@@ -43,7 +44,7 @@ def test_a_task_is_stored_under_camel_case_names_and_without_what_is_not_set() -
 
 def test_a_task_is_stored_with_its_shard_which_no_change_touches() -> None:
     assert TASK.fields()["shard"] == shards.of(TASK.id)
-    written, removed = models.changes(TASK, replace(TASK, status="failed", ended_at=AT))
+    written, removed = record.changes(TASK, replace(TASK, status="failed", ended_at=AT))
     assert "shard" not in {*written, *removed}
 
 
@@ -62,12 +63,12 @@ def test_a_task_comes_back_from_the_store_as_it_was(world: World) -> None:
 
 
 def test_what_does_not_exist_is_no_task() -> None:
-    assert models.from_document(Document(path="tasks/a", data={}, version=MISSING)) is None
+    assert record.from_document(Document(path="tasks/a", data={}, version=MISSING)) is None
 
 
 def test_fields_of_a_newer_release_are_left_alone() -> None:
     document = Document(path=TASK.path, data={**TASK.fields(), "newer": 1}, version=7)
-    assert models.from_document(document) == replace(TASK, version=7)
+    assert record.from_document(document) == replace(TASK, version=7)
 
 
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
@@ -85,7 +86,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 def test_a_commit_writes_only_what_changed_and_when_the_task_is_due(
     after: dict[str, Any], fields: dict[str, Any], removed: list[str]
 ) -> None:
-    assert models.changes(TASK, replace(TASK, **after)) == (
+    assert record.changes(TASK, replace(TASK, **after)) == (
         {**fields, "wakeAt": TASK.wake_at},
         [*removed, "leaseUntil"],
     )
@@ -94,7 +95,7 @@ def test_a_commit_writes_only_what_changed_and_when_the_task_is_due(
 def test_a_run_that_is_known_is_written_field_by_field() -> None:
     before = replace(TASK, runs={"1": {"startedAt": 1, "charged": 2}})
     after = replace(TASK, runs={"1": {"startedAt": 1, "charged": 2, "endedAt": 3}, "2": {"a": 4}})
-    written, _ = models.changes(before, after)
+    written, _ = record.changes(before, after)
     assert {name for name in written if name.startswith("runs")} == {"runs.1.endedAt", "runs.2.a"}
 
 
@@ -112,7 +113,7 @@ STATES = st.builds(
         error={"code": str(error)} if error else None,
         runs={name: run for name, run in runs.items() if run},
     ),
-    st.sampled_from(models.STATUSES),
+    st.sampled_from(record.STATUSES),
     st.integers(0, 5),
     MAYBE,
     MAYBE,
@@ -127,7 +128,7 @@ def test_the_changes_between_two_states_lead_from_one_to_the_other(
     """Runs only ever grow: the first state's stay beside the second's."""
     from shared.storage.sqlite import store
 
-    fields, removed = models.changes(before, after)
+    fields, removed = record.changes(before, after)
     patched = store._patched(before.fields(), Patch(TASK.path, fields, 1, removed))
     grown = {
         name: {**before.runs.get(name, {}), **after.runs.get(name, {})}
@@ -137,7 +138,7 @@ def test_the_changes_between_two_states_lead_from_one_to_the_other(
 
 
 def test_a_client_sees_times_in_rfc_3339_and_money_in_cents() -> None:
-    view = replace(TASK, charged=5, held=50_000).view()
+    view = views.shown(replace(TASK, charged=5, held=50_000))
     assert view["createdAt"] == SHOWN
     assert view["ttl"] == (AT + 60_000_000) / 1e6
     assert (view["budgetCents"], view["heldCents"], view["costCents"]) == (10, 5, 0.0005)
@@ -149,10 +150,10 @@ def test_an_ended_task_holds_nothing_and_shows_its_result_even_if_that_is_null()
     ended = replace(
         TASK, status="succeeded", charged=50_000, held=50_000, result="null", ended_at=AT
     )
-    view = ended.view()
+    view = views.shown(ended)
     assert (view["heldCents"], view["costCents"], view["endedAt"]) == (0, 5, SHOWN)
     assert view["result"] is None
-    assert "result" not in TASK.view()
+    assert "result" not in views.shown(TASK)
 
 
 def test_the_timeline_tells_what_happened_in_order() -> None:
@@ -167,7 +168,7 @@ def test_the_timeline_tells_what_happened_in_order() -> None:
         for attempt, failed in [(10, {}), (2, {"error": error}), (1, {"error": error})]
     }
     ended = replace(TASK, status="succeeded", runs=runs, ended_at=AT + 20)
-    timeline = ended.timeline()
+    timeline = views.timeline(ended)
     assert [(each["event"], each.get("attempt")) for each in timeline] == [
         ("queued", None),
         ("running", 1),
@@ -193,16 +194,16 @@ def test_a_time_is_shown_to_the_microsecond(micros: int) -> None:
 
 def test_the_id_of_a_keyed_task_depends_on_its_scope_alone() -> None:
     scopes = [("", "a"), ("", "b"), ("x", "a"), ("xa", ""), ("x", "", "a"), ("", "x", "a")]
-    ids = {models.keyed_id(*scope) for scope in scopes}
+    ids = {record.keyed_id(*scope) for scope in scopes}
     assert len(ids) == len(scopes)
-    assert models.keyed_id("", "a") == models.keyed_id("", "a")
+    assert record.keyed_id("", "a") == record.keyed_id("", "a")
     assert all(len(each) == 32 for each in ids)
 
 
-@pytest.mark.parametrize("status", models.STATUSES)
+@pytest.mark.parametrize("status", record.STATUSES)
 def test_a_state_is_live_or_terminal(status: Any) -> None:
     task = replace(TASK, status=status)
-    assert task.terminal == (status not in models.LIVE) == (status in models.TERMINAL)
+    assert task.terminal == (status not in record.LIVE) == (status in record.TERMINAL)
 
 
 def test_a_callback_is_owed_once_all_has_ended_until_it_is_delivered() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from shared import errors, messages, models, orders, schemas
+from shared import errors, orders, schemas
 from shared.clock import SECOND
-from shared.models import Task
+from shared.tasks import messages, record
+from shared.tasks.record import Task
 from tests.unit.conftest import World
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -38,7 +39,7 @@ def test_what_is_not_named_is_as_the_environment_says(world: World) -> None:
 
 def test_a_key_makes_the_id_and_no_key_makes_one_that_nobody_guesses(world: World) -> None:
     first, again = (world.order(idempotencyKey="k") for _ in range(2))
-    assert first.id == again.id == models.keyed_id("", "light", "k")
+    assert first.id == again.id == record.keyed_id("", "light", "k")
     ids = {world.order().id for _ in range(10)} | {world.order(idempotencyKey=None).id}
     assert len(ids) == 11
     assert all(schemas.task_id(each) for each in ids)
@@ -105,7 +106,7 @@ def test_what_a_task_must_know_survives_its_message_exactly(
     money: dict[str, Any] = {"budget": budget, "charged": charged}
     task = Task(id="0" * 32, agent="a", trace_id="t", deadline=deadline, **money)
     run = schemas.load(schemas.Run(), json.loads(messages.encode(messages.run(task))))
-    known = orders.known(run, "a")
+    known = messages.told(run, "a")
     assert (known.deadline, known.budget, known.charged) == (deadline, budget, charged)
 
 

@@ -8,9 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
-from shared import errors, hops, models, sweeper, tasks, transitions
+from shared import errors, sweeper
 from shared.clock import SECOND
-from shared.models import Task
+from shared.tasks import commits, publish as hops, record, transitions
+from shared.tasks.record import Task
 from tests.unit.conftest import COST, LEASE, World
 
 FAULT = {"code": "agent_error", "detail": "no"}
@@ -48,7 +49,7 @@ def test_a_task_whose_message_was_lost_is_published_again(world: World) -> None:
     assert sweep(world, GRACE) == 1
     [message] = world.published("tasks")
     assert message.data["version"] == world.task(task.id).version
-    claimed = tasks.claim(
+    claimed = commits.claim(
         world.services, replace(task, version=message.data["version"]), COST, LEASE
     )
     assert claimed.attempts == 1
@@ -66,7 +67,7 @@ def test_a_task_that_waits_long_is_published_less_and_less_often(world: World) -
 def test_a_message_of_before_the_sweep_still_begins_the_task(world: World) -> None:
     told = world.told(world.queued(ttlSeconds=600))
     sweep(world, GRACE)
-    assert tasks.claim(world.services, told, COST, LEASE).attempts == 1
+    assert commits.claim(world.services, told, COST, LEASE).attempts == 1
 
 
 def test_a_task_that_expires_in_the_queue_costs_nothing(world: World) -> None:
@@ -83,7 +84,7 @@ def test_a_task_that_expires_while_it_runs_keeps_its_charge(world: World) -> Non
     assert sweep(world, 20) == 1
     assert about(world, task) == ("expired", 1, 5, 5)
     with pytest.raises(errors.TaskEnded):
-        tasks.release(world.services, task, FAULT)
+        commits.release(world.services, task, FAULT)
 
 
 def test_a_lapsed_lease_puts_the_task_back_and_fences_its_attempt(world: World) -> None:
@@ -93,9 +94,9 @@ def test_a_lapsed_lease_puts_the_task_back_and_fences_its_attempt(world: World) 
     assert about(world, task) == ("queued", 1, 10, 5)
     assert world.task(task.id).runs["1"]["error"]["code"] == "lease_lapsed"
     with pytest.raises(errors.Fenced):
-        tasks.release(world.services, task, FAULT)
+        commits.release(world.services, task, FAULT)
     [message] = world.published("tasks")
-    again = tasks.claim(world.services, world.task(message.data["taskId"]), COST, LEASE)
+    again = commits.claim(world.services, world.task(message.data["taskId"]), COST, LEASE)
     assert (again.attempts, about(world, again)) == (2, ("running", 2, 10, 10))
 
 
@@ -108,7 +109,7 @@ def test_the_last_attempt_s_lapsed_lease_fails_the_task(world: World) -> None:
 
 
 def test_a_released_task_whose_message_never_comes_again_is_published(world: World) -> None:
-    task = tasks.release(world.services, world.running(ttlSeconds=600), FAULT)
+    task = commits.release(world.services, world.running(ttlSeconds=600), FAULT)
     assert sweep(world, 59) == 0
     assert sweep(world, 1) == 1
     assert world.published("tasks")[0].data["taskId"] == task.id
@@ -121,7 +122,7 @@ def test_an_owed_callback_is_published_until_it_is_delivered(world: World) -> No
         assert sweep(world, GRACE) == 1
         assert world.published("callbacks")[0].data == {"taskId": task.id}
     stored = world.task(task.id)
-    tasks.move(
+    commits.move(
         world.services, stored, replace(stored, callback={"state": "delivered"}, wake_at=None)
     )
     assert sweep(world, 3600) == 0
@@ -151,7 +152,7 @@ def test_more_than_a_page_is_moved_at_once(world: World, monkeypatch: pytest.Mon
 def test_what_another_hop_moves_meanwhile_is_its_own(world: World) -> None:
     told = world.told(world.queued(ttlSeconds=600))
     world.clock.forward(GRACE)
-    world.store.before = lambda: tasks.claim(world.services, told, COST, LEASE)
+    world.store.before = lambda: commits.claim(world.services, told, COST, LEASE)
     assert sweep(world) == 0
     assert about(world, told) == ("running", 1, 10, 5)
     assert world.published("tasks") == []
@@ -161,7 +162,7 @@ def test_a_task_that_cannot_be_published_comes_back_after_the_grace(
     world: World, mocker: Any
 ) -> None:
     task = world.queued(ttlSeconds=600)
-    publish = mocker.patch.object(hops, "publish_task", side_effect=errors.Unavailable)
+    publish = mocker.patch.object(hops, "to_agent", side_effect=errors.Unavailable)
     sweep(world, GRACE)
     mocker.stop(publish)
     assert sweep(world) == 0
@@ -171,18 +172,22 @@ def test_a_task_that_cannot_be_published_comes_back_after_the_grace(
 
 def test_a_task_that_nobody_can_move_does_not_hold_up_the_others(world: World) -> None:
     broken, sound = world.queued(ttlSeconds=600), world.queued(ttlSeconds=600)
-    tasks.move(world.services, broken, replace(broken, payload="{", wake_at=1))
+    commits.move(world.services, broken, replace(broken, payload="{", wake_at=1))
     sweep(world, GRACE)
     assert [each.data["taskId"] for each in world.published("tasks")] == [sound.id]
 
 
 def test_every_live_task_is_due_at_some_time_and_no_ended_one(world: World) -> None:
-    live = [world.queued(), world.running(), tasks.release(world.services, world.running(), FAULT)]
+    live = [
+        world.queued(),
+        world.running(),
+        commits.release(world.services, world.running(), FAULT),
+    ]
     for task in live:
         stored = world.task(task.id)
         assert world.clock.micros < (stored.wake_at or 0) <= stored.deadline
-    for status in get_args(models.Status):
-        if status in models.TERMINAL:
+    for status in get_args(record.Status):
+        if status in record.TERMINAL:
             assert world.task(world.ended(status).id).wake_at is None
 
 

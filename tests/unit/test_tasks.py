@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from shared import errors, models, tasks, transitions
-from shared.messages import Outcome
-from shared.models import Task
+from shared import errors
 from shared.storage import retry
+from shared.tasks import commits, record, transitions
+from shared.tasks.record import Outcome, Task
 from tests.unit.conftest import COST, LEASE, World
 
 DONE = Outcome(status="succeeded", result='{"a":1}')
@@ -28,7 +28,7 @@ def money(task: Task) -> tuple[int, int, int]:
 
 class TestCreate:
     def test_a_task_is_durable_with_its_budget_held(self, world: World) -> None:
-        task, replayed = tasks.create(world.services, world.order())
+        task, replayed = commits.create(world.services, world.order())
         assert not replayed
         assert world.task(task.id) == task
         assert (task.status, money(task)) == ("queued", (10, 10, 0))
@@ -36,7 +36,7 @@ class TestCreate:
 
     def test_the_same_key_is_the_same_task(self, world: World) -> None:
         first = world.queued(idempotencyKey="k")
-        again, replayed = tasks.create(world.services, world.order(idempotencyKey="k"))
+        again, replayed = commits.create(world.services, world.order(idempotencyKey="k"))
         assert (again, replayed) == (world.task(first.id), True)
 
     def test_the_same_key_for_something_else_is_refused(self, world: World) -> None:
@@ -53,13 +53,13 @@ class TestCreate:
     def test_of_many_at_once_one_is_no_replay(self, world: World) -> None:
         orders = [world.order(idempotencyKey="k") for _ in range(20)]
         with ThreadPoolExecutor(20) as pool:
-            made = list(pool.map(lambda order: tasks.create(world.services, order), orders))
+            made = list(pool.map(lambda order: commits.create(world.services, order), orders))
         assert [replayed for _, replayed in made].count(False) == 1
         assert len({task.id for task, _ in made}) == 1
 
     def test_a_lost_answer_is_no_replay(self, world: World) -> None:
         world.store.lost = errors.Conflict()
-        task, replayed = tasks.create(world.services, world.order(idempotencyKey="k"))
+        task, replayed = commits.create(world.services, world.order(idempotencyKey="k"))
         assert (replayed, world.task(task.id)) == (False, task)
 
     def test_one_that_may_have_landed_is_a_replay_when_it_is_asked_for_again(
@@ -68,7 +68,7 @@ class TestCreate:
         world.store.lost = errors.Unavailable()
         with pytest.raises(errors.Unavailable):
             world.queued(idempotencyKey="k")
-        _, replayed = tasks.create(world.services, world.order(idempotencyKey="k"))
+        _, replayed = commits.create(world.services, world.order(idempotencyKey="k"))
         assert replayed
 
 
@@ -84,7 +84,7 @@ class TestClaim:
     ) -> None:
         told = world.told(world.queued())
         world.store.calls.clear()
-        task = tasks.claim(world.services, told, COST, LEASE)
+        task = commits.claim(world.services, told, COST, LEASE)
         assert world.store.calls == {"commit": 1}
         stored = world.task(task.id)
         assert (stored.status, stored.attempts, money(stored)) == ("running", 1, (10, 10, 5))
@@ -100,9 +100,9 @@ class TestClaim:
 
     def test_a_second_delivery_finds_the_attempt_running(self, world: World) -> None:
         told = world.told(world.queued())
-        tasks.claim(world.services, told, COST, LEASE)
+        commits.claim(world.services, told, COST, LEASE)
         with pytest.raises(errors.InProgress) as caught:
-            tasks.claim(world.services, told, COST, LEASE)
+            commits.claim(world.services, told, COST, LEASE)
         assert caught.value.task.attempts == 1
         assert money(world.task(told.id)) == (10, 10, 5)
 
@@ -111,7 +111,7 @@ class TestClaim:
 
         def claimed(_: int) -> bool:
             try:
-                tasks.claim(world.services, told, COST, LEASE)
+                commits.claim(world.services, told, COST, LEASE)
             except errors.InProgress:
                 return False
             return True
@@ -124,16 +124,16 @@ class TestClaim:
         self, world: World
     ) -> None:
         told = world.told(world.queued(ttlSeconds=600))
-        tasks.claim(world.services, told, COST, LEASE)
+        commits.claim(world.services, told, COST, LEASE)
         world.clock.forward(LEASE + 1)
-        task = tasks.claim(world.services, told, COST, LEASE)
+        task = commits.claim(world.services, told, COST, LEASE)
         assert (task.attempts, money(world.task(task.id))) == (2, (10, 10, 10))
 
     def test_a_task_that_nobody_made_is_unknown(self, world: World) -> None:
         for version in (0, 17):
             ghost = replace(world.order(), version=version)
             with pytest.raises(errors.UnknownTask):
-                tasks.claim(world.services, ghost, COST, LEASE)
+                commits.claim(world.services, ghost, COST, LEASE)
 
     @pytest.mark.parametrize(
         ("asked", "seconds", "cost", "status", "code"), REFUSALS.values(), ids=REFUSALS
@@ -144,7 +144,7 @@ class TestClaim:
         queued = world.queued(**asked)
         world.clock.forward(seconds)
         with pytest.raises(transitions.Refused) as caught:
-            tasks.claim(world.services, world.told(queued), cost, LEASE)
+            commits.claim(world.services, world.told(queued), cost, LEASE)
         assert caught.value.outcome.status == status
         assert (caught.value.outcome.error or {})["code"] == code
         assert world.task(queued.id) == queued
@@ -152,7 +152,7 @@ class TestClaim:
     def test_a_refusal_names_what_is_missing(self, world: World) -> None:
         told = world.told(world.queued(budgetCents=7.5))
         with pytest.raises(transitions.Refused) as caught:
-            tasks.claim(world.services, told, 8 * 10_000, LEASE)
+            commits.claim(world.services, told, 8 * 10_000, LEASE)
         error = caught.value.outcome.error or {}
         assert (error["limitCents"], error["spentCents"]) == (7.5, 0)
 
@@ -165,7 +165,7 @@ class TestClaim:
         task = world.running(budgetCents=100, ttlSeconds=600)
         world.clock.forward(LEASE + 1)
         with pytest.raises(transitions.Refused) as caught:
-            tasks.claim(world.services, world.task(task.id), COST, LEASE)
+            commits.claim(world.services, world.task(task.id), COST, LEASE)
         assert (caught.value.outcome.error or {})["code"] == "attempts_exhausted"
 
     @pytest.mark.parametrize("budget", [5, 10, 12.5, 24.9999])
@@ -176,8 +176,8 @@ class TestClaim:
         begun = 1
         with suppress(transitions.Refused):
             for _ in range(10):
-                task = tasks.release(world.services, task, FAULT)
-                task = tasks.claim(world.services, world.told(task), COST, LEASE)
+                task = commits.release(world.services, task, FAULT)
+                task = commits.claim(world.services, world.told(task), COST, LEASE)
                 begun += 1
         assert begun == budget // 5
         stored = world.task(task.id)
@@ -190,7 +190,7 @@ class TestFinish:
         task = world.running()
         world.store.calls.clear()
         world.clock.forward(1)
-        ended = tasks.finish(world.services, task, DONE)
+        ended = commits.finish(world.services, task, DONE)
         assert world.store.calls == {"commit": 1}
         stored = world.task(task.id)
         assert (stored.status, money(stored)) == ("succeeded", (10, 5, 5))
@@ -202,16 +202,16 @@ class TestFinish:
     def test_an_owed_callback_keeps_it_due(self, world: World) -> None:
         world.set(callback_secrets=("whsec_" + "A" * 32,))
         task = world.running(callbackUrl="https://93.184.216.34/hook")
-        ended = tasks.finish(world.services, task, DONE)
+        ended = commits.finish(world.services, task, DONE)
         assert ended.owes_callback
         assert world.task(task.id).wake_at == world.clock.micros + 30_000_000
 
     def test_the_error_of_an_earlier_attempt_is_gone_from_a_success(self, world: World) -> None:
         """Whether the later attempt read the task or was told of it."""
         for known in (world.task, lambda task_id: world.told(world.task(task_id))):
-            task = tasks.release(world.services, world.running(), FAULT)
-            task = tasks.claim(world.services, known(task.id), COST, LEASE)
-            ended = tasks.settle(world.services, world.result(task, DONE), DONE)
+            task = commits.release(world.services, world.running(), FAULT)
+            task = commits.claim(world.services, known(task.id), COST, LEASE)
+            ended = commits.settle(world.services, world.result(task, DONE), DONE)
             stored = world.task(ended.id)
             assert (stored.status, stored.error) == ("succeeded", None)
             assert stored.runs["1"]["error"] == FAULT
@@ -219,22 +219,22 @@ class TestFinish:
     def test_an_attempt_that_lost_its_task_changes_nothing(self, world: World) -> None:
         first = world.running(ttlSeconds=600)
         world.clock.forward(LEASE + 1)
-        second = tasks.claim(world.services, world.task(first.id), COST, LEASE)
+        second = commits.claim(world.services, world.task(first.id), COST, LEASE)
         before = world.task(first.id)
-        for late in (tasks.finish, tasks.release):
+        for late in (commits.finish, commits.release):
             with pytest.raises(errors.Fenced):
-                late(world.services, first, DONE if late is tasks.finish else FAULT)  # type: ignore[arg-type]
+                late(world.services, first, DONE if late is commits.finish else FAULT)  # type: ignore[arg-type]
         assert world.task(first.id) == before
-        assert tasks.finish(world.services, second, DONE).status == "succeeded"
+        assert commits.finish(world.services, second, DONE).status == "succeeded"
 
     def test_an_attempt_whose_task_went_back_to_the_queue_changes_nothing(
         self, world: World
     ) -> None:
         task = world.running()
-        tasks.release(world.services, task, FAULT)
+        commits.release(world.services, task, FAULT)
         before = world.task(task.id)
         with pytest.raises(errors.Fenced):
-            tasks.finish(world.services, task, DONE)
+            commits.finish(world.services, task, DONE)
         assert world.task(task.id) == before
 
     def test_of_many_ends_at_once_one_wins(self, world: World) -> None:
@@ -243,9 +243,9 @@ class TestFinish:
         def end(n: int) -> bool:
             try:
                 if n % 2:
-                    tasks.cancel(world.services, task.id)
+                    commits.cancel(world.services, task.id)
                 else:
-                    tasks.finish(world.services, task, replace(DONE, result=str(n)))
+                    commits.finish(world.services, task, replace(DONE, result=str(n)))
             except errors.TaskEnded:
                 return False
             return True
@@ -262,7 +262,7 @@ class TestFinish:
 class TestRelease:
     def test_a_failed_attempt_puts_its_task_back_and_says_why(self, world: World) -> None:
         task = world.running(ttlSeconds=600)
-        tasks.release(world.services, task, FAULT)
+        commits.release(world.services, task, FAULT)
         stored = world.task(task.id)
         assert (stored.status, stored.attempts, money(stored)) == ("queued", 1, (10, 10, 5))
         assert (stored.error, stored.runs["1"]["error"]) == (FAULT, FAULT)
@@ -274,11 +274,11 @@ class TestRelease:
     ) -> None:
         task, pauses = world.running(budgetCents=100, ttlSeconds=86_400), []
         for _ in range(4):
-            task = tasks.release(world.services, task, FAULT)
+            task = commits.release(world.services, task, FAULT)
             pauses.append(((task.wake_at or 0) - world.clock.micros) // 1_000_000)
-            task = tasks.claim(world.services, task, COST, LEASE)
+            task = commits.claim(world.services, task, COST, LEASE)
         assert pauses == [60, 120, 240, 480]
-        short = tasks.release(world.services, world.running(ttlSeconds=20), FAULT)
+        short = commits.release(world.services, world.running(ttlSeconds=20), FAULT)
         assert short.wake_at == short.deadline
 
 
@@ -286,118 +286,118 @@ class TestSettle:
     def test_a_result_settles_its_task_without_a_read(self, world: World) -> None:
         result = world.result(world.running(), DONE)
         world.store.calls.clear()
-        task = tasks.settle(world.services, result, DONE)
+        task = commits.settle(world.services, result, DONE)
         assert world.store.calls == {"commit": 1}
         stored = world.task(task.id)
         assert (stored.status, stored.result, money(stored)) == ("succeeded", '{"a":1}', (10, 5, 5))
 
     def test_a_cost_of_the_whole_budget_settles_too(self, world: World) -> None:
         result = world.result(world.running(budgetCents=5), DONE)
-        assert money(world.task(tasks.settle(world.services, result, DONE).id)) == (5, 5, 5)
+        assert money(world.task(commits.settle(world.services, result, DONE).id)) == (5, 5, 5)
 
     def test_a_result_that_comes_twice_changes_nothing(self, world: World) -> None:
         result = world.result(world.running(), DONE)
-        tasks.settle(world.services, result, DONE)
+        commits.settle(world.services, result, DONE)
         before = world.task(result["taskId"])
         with pytest.raises(errors.TaskEnded):
-            tasks.settle(world.services, result, DONE)
+            commits.settle(world.services, result, DONE)
         assert world.task(result["taskId"]) == before
 
     def test_a_refusal_ends_a_queued_task_at_no_cost(self, world: World) -> None:
         refusal = Outcome(status="expired", error={"code": "expired", "detail": "late"})
         result = world.result(world.told(world.queued()), refusal)
-        stored = world.task(tasks.settle(world.services, result, refusal).id)
+        stored = world.task(commits.settle(world.services, result, refusal).id)
         assert (stored.status, stored.attempts, money(stored)) == ("expired", 0, (10, 0, 0))
 
     def test_a_refusal_that_comes_late_does_not_end_a_running_task(self, world: World) -> None:
         queued = world.told(world.queued())
         result = world.result(queued, Outcome(status="expired"))
-        tasks.claim(world.services, queued, COST, LEASE)
+        commits.claim(world.services, queued, COST, LEASE)
         with pytest.raises(errors.Fenced):
-            tasks.settle(world.services, result, Outcome(status="expired"))
+            commits.settle(world.services, result, Outcome(status="expired"))
         assert world.task(queued.id).status == "running"
 
     def test_a_version_that_is_stale_is_read_anew(self, world: World) -> None:
         task = world.running()
         result = world.result(task, DONE) | {"version": task.version - 1}
-        assert tasks.settle(world.services, result, DONE).status == "succeeded"
+        assert commits.settle(world.services, result, DONE).status == "succeeded"
 
     def test_an_agent_that_speaks_only_the_messages_takes_part(self, world: World) -> None:
         task = world.queued()
         result = {"taskId": task.id, "costCents": 70_000}
-        stored = world.task(tasks.settle(world.services, result, DONE).id)
+        stored = world.task(commits.settle(world.services, result, DONE).id)
         assert (stored.status, stored.attempts, money(stored)) == ("succeeded", 1, (10, 7, 7))
         assert stored.runs["1"]["charged"] == 70_000
 
     def test_a_cost_beyond_the_budget_is_never_paid(self, world: World) -> None:
         task = world.queued()
         result = {"taskId": task.id, "costCents": 110_000}
-        stored = world.task(tasks.settle(world.services, result, DONE).id)
+        stored = world.task(commits.settle(world.services, result, DONE).id)
         assert (stored.status, (stored.error or {})["code"]) == ("failed", "budget_exceeded")
         assert stored.charged <= stored.budget
 
     def test_a_result_without_a_version_is_fenced_by_its_attempt(self, world: World) -> None:
         task = world.running(ttlSeconds=600)
         world.clock.forward(LEASE + 1)
-        tasks.claim(world.services, world.task(task.id), COST, LEASE)
+        commits.claim(world.services, world.task(task.id), COST, LEASE)
         with pytest.raises(errors.Fenced):
-            tasks.settle(world.services, {"taskId": task.id, "attempt": 1}, DONE)
-        settled = tasks.settle(world.services, {"taskId": task.id, "attempt": 2}, DONE)
+            commits.settle(world.services, {"taskId": task.id, "attempt": 1}, DONE)
+        settled = commits.settle(world.services, {"taskId": task.id, "attempt": 2}, DONE)
         assert settled.status == "succeeded"
 
     def test_a_result_of_no_task_is_unknown(self, world: World) -> None:
         with pytest.raises(errors.UnknownTask):
-            tasks.settle(world.services, {"taskId": "0" * 32}, DONE)
+            commits.settle(world.services, {"taskId": "0" * 32}, DONE)
 
 
 class TestCancel:
     def test_a_queued_task_costs_nothing(self, world: World) -> None:
-        stored = world.task(tasks.cancel(world.services, world.queued().id).id)
+        stored = world.task(commits.cancel(world.services, world.queued().id).id)
         assert (stored.status, stored.wake_at, money(stored)) == ("cancelled", None, (10, 0, 0))
 
     def test_a_running_one_keeps_its_charge_and_fences_its_attempt(self, world: World) -> None:
         task = world.running()
-        stored = world.task(tasks.cancel(world.services, task.id).id)
+        stored = world.task(commits.cancel(world.services, task.id).id)
         assert (stored.status, money(stored)) == ("cancelled", (10, 5, 5))
         with pytest.raises(errors.TaskEnded):
-            tasks.finish(world.services, task, DONE)
+            commits.finish(world.services, task, DONE)
 
     def test_it_wins_over_a_task_that_moves_meanwhile(self, world: World) -> None:
         told = world.told(world.queued())
-        world.store.before = lambda: tasks.claim(world.services, told, COST, LEASE)
-        stored = world.task(tasks.cancel(world.services, told.id).id)
+        world.store.before = lambda: commits.claim(world.services, told, COST, LEASE)
+        stored = world.task(commits.cancel(world.services, told.id).id)
         assert (stored.status, stored.attempts, money(stored)) == ("cancelled", 1, (10, 5, 5))
 
     def test_no_task_is_unknown(self, world: World) -> None:
         with pytest.raises(errors.UnknownTask):
-            tasks.cancel(world.services, "0" * 32)
+            commits.cancel(world.services, "0" * 32)
 
 
 LATE: dict[str, Callable[[World, Task, Task], object]] = {
-    "a delivery": lambda world, told, _: tasks.claim(world.services, told, COST, LEASE),
-    "its attempt's end": lambda world, _, task: tasks.finish(world.services, task, DONE),
-    "its attempt's failure": lambda world, _, task: tasks.release(world.services, task, FAULT),
-    "its attempt's result": lambda world, _, task: tasks.settle(
+    "a delivery": lambda world, told, _: commits.claim(world.services, told, COST, LEASE),
+    "its attempt's end": lambda world, _, task: commits.finish(world.services, task, DONE),
+    "its attempt's failure": lambda world, _, task: commits.release(world.services, task, FAULT),
+    "its attempt's result": lambda world, _, task: commits.settle(
         world.services, world.result(task, DONE), DONE
     ),
-    "a result of the bare task": lambda world, told, _: tasks.settle(
+    "a result of the bare task": lambda world, told, _: commits.settle(
         world.services, {"taskId": told.id}, DONE
     ),
-    "a refusal": lambda world, told, _: tasks.settle(
+    "a refusal": lambda world, told, _: commits.settle(
         world.services, world.result(told, Outcome(status="expired")), Outcome(status="expired")
     ),
-    "a cancellation": lambda world, told, _: tasks.cancel(world.services, told.id),
+    "a cancellation": lambda world, told, _: commits.cancel(world.services, told.id),
 }
 
 
 @pytest.mark.parametrize("late", LATE.values(), ids=LATE)
-@pytest.mark.parametrize("status", models.TERMINAL)
+@pytest.mark.parametrize("status", record.TERMINAL)
 def test_a_terminal_state_never_changes(
-    world: World, status: models.Status, late: Callable[[World, Task, Task], object]
+    world: World, status: record.Status, late: Callable[[World, Task, Task], object]
 ) -> None:
     told = world.told(world.queued())
-    running = tasks.claim(world.services, told, COST, LEASE)
-    tasks.finish(world.services, running, Outcome(status=status))
+    running = commits.claim(world.services, told, COST, LEASE)
+    commits.finish(world.services, running, Outcome(status=status))
     before = world.task(told.id)
     with pytest.raises(errors.TaskEnded) as caught:
         late(world, told, running)
@@ -406,20 +406,20 @@ def test_a_terminal_state_never_changes(
 
 MOVES: dict[str, Callable[[World], Callable[[], Task]]] = {
     "claim": lambda world: _later(
-        lambda told: tasks.claim(world.services, told, COST, LEASE), world.told(world.queued())
+        lambda told: commits.claim(world.services, told, COST, LEASE), world.told(world.queued())
     ),
     "finish": lambda world: _later(
-        lambda task: tasks.finish(world.services, task, DONE), world.running()
+        lambda task: commits.finish(world.services, task, DONE), world.running()
     ),
     "release": lambda world: _later(
-        lambda task: tasks.release(world.services, task, FAULT), world.running()
+        lambda task: commits.release(world.services, task, FAULT), world.running()
     ),
     "settle": lambda world: _later(
-        lambda result: tasks.settle(world.services, result, DONE),
+        lambda result: commits.settle(world.services, result, DONE),
         world.result(world.running(), DONE),
     ),
     "cancel": lambda world: _later(
-        lambda task: tasks.cancel(world.services, task.id), world.running()
+        lambda task: commits.cancel(world.services, task.id), world.running()
     ),
 }
 
@@ -465,7 +465,7 @@ class TestAmbiguous:
         def touch() -> None:
             [document] = _all(world)
             task = world.task(document.id)
-            tasks.move(world.services, task, replace(task, wake_at=1))
+            commits.move(world.services, task, replace(task, wake_at=1))
 
         world.store.before = touch
         task = call()
@@ -476,7 +476,7 @@ class TestAmbiguous:
 def _all(world: World) -> list[Any]:
     from shared.storage.store import Query
 
-    return world.store.query(Query(collection=models.COLLECTION))
+    return world.store.query(Query(collection=record.COLLECTION))
 
 
 def test_a_task_that_changes_all_the_time_is_given_up_for_now(
@@ -497,4 +497,4 @@ def test_a_task_that_changes_all_the_time_is_given_up_for_now(
     world.services._makers = (lambda _: Restless(), world.services._makers[1])
     del world.services._made_store
     with pytest.raises(errors.Unavailable, match="too fast"):
-        tasks.cancel(world.services, task.id)
+        commits.cancel(world.services, task.id)

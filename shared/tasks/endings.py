@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from shared import errors, hops, log, tasks
-from shared.models import Task
+from shared import errors, log
 from shared.runtime import Services
+from shared.tasks import commits, publish, view
+from shared.tasks.record import Task
 
 
 def announce(services: Services, task: Task) -> None:
@@ -13,15 +14,15 @@ def announce(services: Services, task: Task) -> None:
     Its callback is published; its parent goes on if this was the last child; and children that it
     did not wait for are cancelled, which comes before its callback, for that names the cost.
     """
-    log.event(task.status, **hops.about(task))
+    log.event(task.status, **view.about(task))
     if task.owes_callback:
-        hops.publish_callback(services, task)
+        publish.to_callback(services, task)
     moved = task.moved
     if moved and moved.status == "queued":
-        log.event("resumed", **hops.about(moved))
-        hops.publish_task(services, moved)
+        log.event("resumed", **view.about(moved))
+        publish.to_agent(services, moved)
     if moved and moved.owes_callback:
-        hops.publish_callback(services, moved)
+        publish.to_callback(services, moved)
     if task.pending:
         _cancel_children(services, task)
 
@@ -31,6 +32,6 @@ def _cancel_children(services: Services, task: Task) -> None:
         if "status" in child:
             continue
         try:
-            announce(services, tasks.cancel(services, child["taskId"]))
+            announce(services, commits.cancel(services, child["taskId"]))
         except errors.TaskEnded:
             continue

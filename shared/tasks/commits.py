@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared import errors, models, transitions
-from shared.messages import Outcome
-from shared.models import Fault, Task
+from shared import errors
 from shared.runtime import Services
 from shared.storage import retry
 from shared.storage.store import MISSING, Patch, Put, Write
+from shared.tasks import record, transitions
+from shared.tasks.record import Fault, Outcome, Task
 
 FAST = {"version", "attempt", "costCents", "budgetCents", "parent"}  # of a result: no read needed
 
@@ -26,7 +26,7 @@ class Lost(errors.Conflict):
 
 def get(services: Services, task_id: str) -> Task:
     """The task; raises `errors.UnknownTask`."""
-    task = models.from_document(services.store.get(models.path(task_id)))
+    task = record.from_document(services.store.get(record.path(task_id)))
     if task is None:
         raise errors.UnknownTask(f"there is no task {task_id}")
     return task
@@ -38,9 +38,9 @@ def awaited(services: Services, task: Task, seconds: float) -> Task:
     Raises `errors.UnknownTask` where it is gone by then.
     """
     document = services.store.wait(
-        task.path, lambda seen: seen.data.get("status") in models.TERMINAL, seconds
+        task.path, lambda seen: seen.data.get("status") in record.TERMINAL, seconds
     )
-    found = models.from_document(document)
+    found = record.from_document(document)
     if found is None:
         raise errors.UnknownTask(f"there is no task {task.id} any more")
     return found
@@ -178,7 +178,7 @@ def move(services: Services, before: Task, after: Task, *more: Write) -> Task:
         try:
             version = services.store.commit([own, *(_patch(*each) for each in told), *more])
         except errors.Conflict:
-            current = models.from_document(services.store.get(before.path))
+            current = record.from_document(services.store.get(before.path))
             if current is None or current.op != after.op:
                 if current is not None and current.version == before.version and told:
                     continue  # an ancestor has changed
@@ -190,7 +190,7 @@ def move(services: Services, before: Task, after: Task, *more: Write) -> Task:
 
 
 def _patch(before: Task, after: Task) -> Patch:
-    fields, removed = models.changes(before, after)
+    fields, removed = record.changes(before, after)
     return Patch(before.path, fields, before.version, removed)
 
 
@@ -200,7 +200,7 @@ def _told(services: Services, before: Task, after: Task) -> Iterator[tuple[Task,
     These are its parent and, where that had ended and this closes it too, the parent's own.
     """
     while after.parent and before.open and not after.open:
-        parent = models.from_document(services.store.get(models.path(after.parent)))
+        parent = record.from_document(services.store.get(record.path(after.parent)))
         if parent is None:
             return  # deleted: nobody is left to give money back to
         told = transitions.child_ended(services, parent, after)

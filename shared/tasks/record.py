@@ -1,15 +1,14 @@
-"""The task: its record, its states, and how it looks in the store and to a client."""
+"""The task: its record, its states, and how it looks in the store."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from shared import clock, money
 from shared.storage import shards
 from shared.storage.store import MISSING, Document
 
@@ -19,6 +18,7 @@ LIVE = ("queued", "running", "waiting")
 TERMINAL = ("succeeded", "failed", "expired", "cancelled")
 
 COLLECTION = "tasks"
+ID = re.compile(r"[0-9a-f]{32}")
 
 DECIDED = ("wake_at", "lease_until")
 SETTLED = ("attempts", "charged", "held", "error", "open")
@@ -103,91 +103,6 @@ class Task:
         set_ = {stored: value for stored, value in values if value is not None}
         return {**set_, shards.FIELD: shards.of(self.id)}
 
-    def view(self) -> dict[str, Any]:
-        """The task as a client sees it: times in RFC 3339, money in cents, `ttl` in Unix time."""
-        shown = {
-            "taskId": self.id,
-            "agent": self.agent,
-            "owner": self.owner or None,
-            "status": self.status,
-            "attempts": self.attempts,
-            "budgetCents": money.to_cents(self.budget),
-            "heldCents": 0 if self.terminal else money.to_cents(self.held),
-            "costCents": money.to_cents(self.charged),
-            "ttl": self.deadline / clock.SECOND,
-            "createdAt": clock.timestamp(self.created_at),
-            "endedAt": clock.timestamp(self.ended_at),
-            "traceId": self.trace_id,
-            "mode": self.mode,
-            "account": self.account,
-            "idempotencyKey": self.idempotency_key,
-            "callbackUrl": self.callback_url,
-            "callback": self._callback(),
-            "payload": json.loads(self.payload),
-            "error": self.error,
-            "progress": self._progress(),
-            "steps": self._steps(),
-            "parent": self.parent,
-            "children": [child["taskId"] for child in (self.children or {}).values()] or None,
-            "redriveOf": self.redrive_of,
-            "redrivenAs": self.redriven_as,
-            "timeline": self.timeline(),
-        }
-        shown = {name: value for name, value in shown.items() if value is not None}
-        if self.result is not None:
-            shown["result"] = json.loads(self.result)  # which may be null
-        return shown
-
-    def _progress(self) -> dict[str, Any] | None:
-        return (
-            {**self.progress, "at": clock.timestamp(self.progress["at"])} if self.progress else None
-        )
-
-    def _callback(self) -> dict[str, Any] | None:
-        if self.callback is None:
-            return None
-        times = {"lastAt": "lastAttemptAt", "nextAt": "nextAttemptAt"}
-        return {
-            times.get(name, name): clock.timestamp(value) if name in times else value
-            for name, value in self.callback.items()
-        }
-
-    def _steps(self) -> list[dict[str, Any]] | None:
-        return [
-            {
-                "step": name,
-                "attempt": step["attempt"],
-                "costCents": money.to_cents(step["cost"]),
-                "done": "result" in step,
-            }
-            for name, step in (self.steps or {}).items()
-        ] or None
-
-    def timeline(self) -> list[dict[str, Any]]:
-        """What happened, in order: `{event, at, …}` with `attempt`, `chargedCents` or `error`.
-
-        `published`, of an attempt's result, is by Pub/Sub's clock; the rest is by the functions'.
-        """
-        events: list[dict[str, Any]] = [{"event": "queued", "at": self.created_at}]
-        for attempt in sorted(self.runs, key=int):
-            run = self.runs[attempt]
-            if "startedAt" in run:
-                charged = money.to_cents(run.get("charged", 0))
-                start = {"event": "running", "at": run["startedAt"], "attempt": int(attempt)}
-                events.append({**start, "chargedCents": charged})
-            if "publishedAt" in run:
-                sent = {"event": "published", "at": run["publishedAt"], "attempt": int(attempt)}
-                events.append(sent)
-            if "error" in run:
-                end = {"event": "attempt_failed", "at": run["endedAt"], "attempt": int(attempt)}
-                events.append({**end, "error": run["error"]})
-            elif "paused" in run:
-                end = {"event": run["paused"], "at": run["endedAt"], "attempt": int(attempt)}
-                events.append(end)
-        if self.ended_at is not None:
-            events.append({"event": self.status, "at": self.ended_at})
-        return [{**event, "at": clock.timestamp(event["at"])} for event in events]
-
 
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
@@ -248,3 +163,13 @@ def _map_changes(
         for name, value in entry.items()
         if before.get(key, {}).get(name) != value
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an attempt, or a task without one, ended."""
+
+    status: Status  # a terminal one
+    result: str | None = None  # JSON
+    error: Fault | None = None
+    published_at: int | None = None  # when the message that tells it was, by Pub/Sub's clock

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from shared import limits, models
+from shared import limits
 from shared.runtime import Services
 from shared.storage import shards
 from shared.storage.store import Filter, Query, pages
+from shared.tasks import record, view
 
 FILTERS = ("owner", "agent", "status", "account")
 
 
-def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
+def page(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
     """`{tasks, nextPageToken}` for a query as `schemas.TaskList` loads it.
 
     The token is there only where more may follow. A page of large tasks is shorter than its limit.
@@ -24,7 +25,7 @@ def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
     after = _position(asked["pageToken"]) if "pageToken" in asked else None
     limit = asked["limit"]
     query = Query(
-        collection=models.COLLECTION,
+        collection=record.COLLECTION,
         where=where,
         order="-createdAt",
         limit=min(limit, limits.LISTED_AT_ONCE),
@@ -33,8 +34,8 @@ def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
     found = chain.from_iterable(pages(services.store, query))
     page: dict[str, Any] = {"tasks": []}
     size = 0
-    for task in filter(None, map(models.from_document, found)):
-        page["tasks"].append(task.view())
+    for task in filter(None, map(record.from_document, found)):
+        page["tasks"].append(view.shown(task))
         size += len(task.payload) + len(task.result or "")
         if len(page["tasks"]) == limit or size > limits.LISTED_BYTES:
             page["nextPageToken"] = _token(task)
@@ -42,7 +43,7 @@ def tasks(services: Services, asked: Mapping[str, Any]) -> dict[str, Any]:
     return page
 
 
-def _token(last: models.Task) -> str:
+def _token(last: record.Task) -> str:
     return f"{last.created_at}.{last.id}"
 
 

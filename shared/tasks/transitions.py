@@ -9,9 +9,8 @@ from typing import Any
 
 from shared import errors, limits, money
 from shared.clock import SECOND
-from shared.messages import Outcome
-from shared.models import Fault, Task
 from shared.runtime import Services
+from shared.tasks.record import Fault, Outcome, Task
 
 LONGEST_BACKOFF = 600  # seconds between two attempts, or two messages, at the most
 

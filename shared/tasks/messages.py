@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from shared import models, money, strictjson
+from shared import (
+    errors,
+    limits,
+    money,
+    strictjson,
+)
 from shared.clock import SECOND
-from shared.models import Fault, Task
+from shared.tasks.record import Outcome, Task
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -52,16 +56,6 @@ def attributes(task: Task) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How an attempt, or a task without one, ended."""
-
-    status: models.Status  # a terminal one
-    result: str | None = None  # JSON
-    error: Fault | None = None
-    published_at: int | None = None  # when the message that tells it was, by Pub/Sub's clock
-
-
 def result(task: Task, outcome: Outcome) -> dict[str, Any]:
     """The result message: all that `results` needs to settle the task without reading."""
     message = {
@@ -92,3 +86,40 @@ def result(task: Task, outcome: Outcome) -> dict[str, Any]:
 def encode(message: Mapping[str, Any]) -> bytes:
     """The message's data."""
     return strictjson.compact(message).encode()
+
+
+def told(order: Mapping[str, Any], default_agent: str) -> Task:
+    """The task of a run object that names it, as far as its message tells."""
+    return Task(
+        id=order["taskId"],
+        agent=order.get("agent", default_agent),
+        owner=order.get("owner", ""),
+        version=order.get("version", 0),
+        payload=payload(order),
+        deadline=order.get("ttl", 0),
+        budget=order.get("budgetCents", 0),
+        held=order.get("budgetCents", 0),
+        charged=order.get("chargedCents", 0),
+        attempts=order.get("attempts", 0),
+        max_attempts=order.get("maxAttempts", 1),
+        idempotency_key=order.get("idempotencyKey"),
+        trace_id=order.get("traceId", ""),
+        traceparent=order.get("traceparent"),
+        callback_url=order.get("callbackUrl"),
+        account=order.get("account"),
+        parent=order.get("parent"),
+        parent_key=order.get("parentKey"),
+        depth=order.get("depth", 0),
+        resumed=order.get("resumed"),
+    )
+
+
+def payload(order: Mapping[str, Any]) -> str:
+    """The payload as JSON; raises `errors.Invalid` where it leaves no room for a message."""
+    try:
+        text = strictjson.dumps(order["payload"])
+    except ValueError as error:
+        errors.refuse([("payload", str(error))])
+    if len(text.encode()) > limits.BODY:  # 1e15 has become 1000000000000000.0
+        errors.refuse([("payload", f"must have at most {limits.BODY} bytes, written out")])
+    return text

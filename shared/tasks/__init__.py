@@ -1,0 +1,1 @@
+"""The rules of one task: its record, its transitions, and the commit that makes each true."""
