@@ -24,7 +24,7 @@ PATIENCE = 30.0  # seconds that a delivery may take
 
 
 class Pulled(Bus, Protocol):
-    """A bus with the pull side that the bridge delivers from; see `shared.storage.sqlite.bus.Queue`."""
+    """A bus with the pull side that the bridge delivers from, as the embedded backend has it."""
 
     def subscribe(
         self, name: str, topic: str, attribute_filter: Mapping[str, str] | None = None
