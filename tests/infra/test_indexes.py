@@ -53,11 +53,11 @@ class Recorder:
 
         def recorded(store: EmbeddedStore, asked: Query) -> list[Document]:
             self._record(asked, None)
-            return query(stores, asked)
+            return query(store, asked)
 
         def summed(store: EmbeddedStore, asked: Query, sum_field: str) -> Total:
             self._record(asked, sum_field)
-            return total(stores, asked, sum_field)
+            return total(store, asked, sum_field)
 
         monkeypatch.setattr(EmbeddedStore, "query", recorded)
         monkeypatch.setattr(EmbeddedStore, "total", summed)
