@@ -104,7 +104,7 @@ def shown(world: runtime.Services) -> None:
 def queries_in_the_code() -> set[str]:
     """Where `shared` and the functions build a query: file and function."""
     found = set()
-    for file in [*(ROOT / "shared").glob("*.py"), *(ROOT / "functions").rglob("*.py")]:
+    for file in [*(ROOT / "shared").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef):
                 calls = [each.func for each in ast.walk(node) if isinstance(each, ast.Call)]
