@@ -150,7 +150,7 @@ class Outside:
 
 
 class OutsideStore:
-    """A store beyond the process: implements `shared.store.Store`."""
+    """A store beyond the process: implements `shared.storage.store.Store`."""
 
     def __init__(
         self, outside: Outside, store: Store, landed: Callable[[Sequence[Write], int], None]
@@ -185,7 +185,7 @@ class OutsideStore:
 
 
 class OutsideBus:
-    """A bus beyond the process: implements `shared.bus.Bus`."""
+    """A bus beyond the process: implements `shared.storage.bus.Bus`."""
 
     def __init__(self, outside: Outside, bus: Bus) -> None:
         self._outside, self._bus = outside, bus

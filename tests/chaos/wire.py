@@ -48,7 +48,7 @@ class Message:
 
 @dataclass
 class Wire:
-    """Implements `shared.bus.Bus`, and delivers."""
+    """Implements `shared.storage.bus.Bus`, and delivers."""
 
     world: World
     messages: list[Message] = field(default_factory=list)

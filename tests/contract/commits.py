@@ -1,4 +1,4 @@
-"""The contract of `shared.store`, documents: every store must pass every test below."""
+"""The contract of `shared.storage.store`, documents: every store must pass every test below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of `shared.store`, queries and totals: every store must pass every test below."""
+"""The contract of `shared.storage.store`, queries and totals; every store passes all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of `shared.store`, at once: every store must pass every test below."""
+"""The contract of `shared.storage.store`, at once: every store must pass every test below."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ from tests.emulators.test_runner import until
 DISPATCH = """
 import json, os
 import flask
-from shared import log, services
+from shared import log, runtime
 
 def dispatch(request):
     if request.method == "POST":
-        current = services.current()
+        current = runtime.current()
         topic = current.config.topic("tasks")
         current.bus.publish(topic, request.get_data(), {"agent": "light"})
         log.event("queued", function="dispatch")

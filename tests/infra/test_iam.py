@@ -12,10 +12,10 @@ from emulators import topology
 from tests.infra.conftest import ROOT, resources
 
 PUBLISHES = {
-    ("hops", "publish_task"): {"tasks"},
-    ("hops", "publish_soon"): {"tasks"},
-    ("hops", "publish_result"): {"results"},
-    ("hops", "publish_callback"): {"callbacks"},
+    ("publish", "to_agent"): {"tasks"},
+    ("publish", "to_agent_soon"): {"tasks"},
+    ("publish", "to_results"): {"results"},
+    ("publish", "to_callback"): {"callbacks"},
     ("bus", "publish"): {"tasks", "results", "callbacks"},
 }
 Place = tuple[str, str]  # a module, and a function, class or method in it; empty: its top level
@@ -23,7 +23,7 @@ Place = tuple[str, str]  # a module, and a function, class or method in it; empt
 
 @cache
 def mentions(module: str) -> dict[str, set[Place]]:
-    """What each function of a module names: `tasks.claim`, `_settle`, `services.bus.publish`."""
+    """What each function of a module names: `commits.claim`, `_settle`, `services.bus.publish`."""
     tree = ast.parse((ROOT / module).read_text())
     found: dict[str, set[Place]] = {"": set()}
     functions = {each.name: each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
@@ -38,13 +38,25 @@ def mentions(module: str) -> dict[str, set[Place]]:
 
 @cache
 def imports(module: str) -> dict[str, str]:
-    """The names that it imports out of a module of `shared`, and that module."""
+    """The names that it imports from `shared`: a module's own file, or the file that has them."""
     return {
-        alias.name: f"{str(node.module).replace('.', '/')}.py"
+        alias.asname or alias.name: home(str(node.module).replace(".", "/"), alias.name)
         for node in ast.walk(ast.parse((ROOT / module).read_text()))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("shared.")
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("shared")
         for alias in node.names
     }
+
+
+def home(package: str, name: str) -> str:
+    """The file of the module of that name in a package, or else of the package itself."""
+    module = f"{package}/{name}.py"
+    return module if (ROOT / module).is_file() else f"{package}.py"
+
+
+@cache
+def modules(name: str) -> list[str]:
+    """The files of `shared` of that name: an object is called as its class's module is."""
+    return [str(path.relative_to(ROOT)) for path in (ROOT / "shared").rglob(f"{name}.py")]
 
 
 def named(node: ast.AST) -> Iterator[Place]:
@@ -65,11 +77,12 @@ def topics(module: str, function: str, seen: set[tuple[str, str]]) -> set[str]:
     found: set[str] = set()
     for source, name in mentions(module)[function]:
         found |= PUBLISHES.get((source, name), set())
-        if source == "hops":
+        if source == "publish":
             continue
         sibling = str(PurePath(module).with_name(f"{source}.py"))
-        other = f"shared/{source}.py" if source else imports(module).get(name, module)
-        places = [each for each in (other, sibling) if (ROOT / each).is_file()]
+        imported = imports(module).get(source or name, module)
+        others = modules(source) if source and source not in imports(module) else [imported]
+        places = [each for each in (*others, sibling) if (ROOT / each).is_file()]
         for place in places or [module]:
             found |= topics(place, name, seen)
     return found

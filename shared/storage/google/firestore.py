@@ -33,7 +33,7 @@ LOST = (Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION, Code.NOT_FOUND)  # a prec
 
 
 class FirestoreStore:
-    """Implements `shared.store.Store`."""
+    """Implements `shared.storage.store.Store`."""
 
     def __init__(self, project: str, database: str, emulator_host: str = "") -> None:
         self._database = f"projects/{project}/databases/{database}"

@@ -16,7 +16,7 @@ Request, Response = pubsub.PublishRequest.pb(), pubsub.PublishResponse.pb()
 
 
 class PubSubBus:
-    """Implements `shared.bus.Bus`."""
+    """Implements `shared.storage.bus.Bus`."""
 
     def __init__(self, emulator_host: str = "") -> None:
         channel = channels.channel("pubsub.googleapis.com", emulator_host)

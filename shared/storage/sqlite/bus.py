@@ -36,7 +36,7 @@ class Delivery:
 
 
 class Queue:
-    """Implements `shared.bus.Bus`, and the pull side that the bridge delivers from."""
+    """Implements `shared.storage.bus.Bus`, and the pull side that the bridge delivers from."""
 
     def __init__(self, path: str) -> None:
         # A file of their own beside the store's: neither waits for who writes to the other.

@@ -36,7 +36,7 @@ FIELD = re.compile(r"-?[A-Za-z][A-Za-z0-9_.]*")
 
 
 class EmbeddedStore:
-    """Implements `shared.store.Store`."""
+    """Implements `shared.storage.store.Store`."""
 
     def __init__(self, path: str) -> None:
         self._database = database.Database(path, SCHEMA)
